@@ -1,0 +1,1 @@
+"""I/O outwards: providers, detectors, sinks, secrets, identity providers, signers."""

@@ -1,0 +1,1 @@
+"""Composition root: names every concrete class; nobody but the command line imports it."""

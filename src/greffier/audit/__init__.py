@@ -1,0 +1,1 @@
+"""Journal port, Merkle log, checkpoints and proofs."""

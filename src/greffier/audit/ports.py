@@ -1,0 +1,91 @@
+"""Ports of the evidence: when each method is called is part of its contract."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
+
+import msgspec
+
+from greffier.core.events import AnyEvent
+
+
+class JournalUnavailable(Exception):  # noqa: N818 - named for the condition the fail-closed matrix asks about
+    """The journal could not make an event durable. Nothing that depends on the event may happen."""
+
+
+class Sequenced(msgspec.Struct, frozen=True):
+    """An event as the journal keeps it: ``seq`` counts from 1 without gaps; ``seq - 1`` is its Merkle leaf index."""
+
+    seq: int
+    data: bytes
+
+
+class Journal(Protocol):
+    """Append-only, durable, ordered. One per worker; any number of workers append to the same journal."""
+
+    async def append(self, event: AnyEvent) -> None:
+        """Return once the event is on stable storage.
+
+        Called after the rulings it describes and before their effect. Many callers' events share one commit. The
+        caller's cancellation does not undo the write.
+
+        Raises:
+            JournalUnavailable: The event is not durable, and will not become so later.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Flush and release."""
+        ...
+
+
+class JournalReader(Protocol):
+    """Reads what was appended; used by the sealer, the command line and sinks. Blocking: not for the request path."""
+
+    def size(self) -> int:
+        """Number of events."""
+        ...
+
+    def read(self, start: int, limit: int) -> list[Sequenced]:
+        """Events with ``seq >= start``, in order, at most ``limit``."""
+        ...
+
+    def find(self, request_id: str) -> list[Sequenced]:
+        """All events of one request, in order."""
+        ...
+
+    def scan(self, start: int = 1) -> Iterator[Sequenced]:
+        """All events from ``start`` on, in order, with bounded memory."""
+        ...
+
+
+class ContentStore(Protocol):
+    """Content parts, encrypted, apart from the log, so that they can be deleted without touching it."""
+
+    async def put(self, tenant: str, event_id: str, parts: dict[str, bytes]) -> dict[str, tuple[str, str]]:
+        """Encrypt and store parts; return per part its store id and salted commitment (HMAC-SHA256, hex)."""
+        ...
+
+
+class CheckpointSigner(Protocol):
+    """Signs checkpoint notes (C2SP signed-note); P-256 from a key file or an HSM."""
+
+    @property
+    def name(self) -> str:
+        """Key name as it stands in the signature line."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an ECDSA P-256 signature over SHA-256 of the message, ASN.1 DER."""
+        ...
+
+    def public_key_der(self) -> bytes:
+        """SubjectPublicKeyInfo."""
+        ...
+
+
+class EventStream(Protocol):
+    """A source of new events for sinks, with a durable cursor."""
+
+    def follow(self, cursor: int) -> AsyncIterator[Sequenced]:
+        """Yield events after ``cursor`` as they become durable."""
+        ...

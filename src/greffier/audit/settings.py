@@ -1,0 +1,22 @@
+"""The part of ``greffier.yaml`` about evidence."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from greffier.core.settings import Identifier, Settings
+
+
+class AuditSettings(Settings, frozen=True, kw_only=True):
+    """``origin`` names the log in its checkpoints (C2SP tlog-checkpoint); unique to the organisation and installation.
+
+    ``seal_interval_ms``: how often new events are sealed under a signed checkpoint. ``spool_*``: how long requests of
+    a risk class may go on when the journal cannot write (0 refuses at once), research/governance section 2.4b.
+    """
+
+    origin: str = "greffier.local/log"
+    seal_interval_ms: Annotated[int, Meta(ge=50, le=60_000)] = 1000
+    commit_interval_ms: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    append_timeout_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2000
+    content_retention_days: Annotated[int, Meta(ge=1)] = 30
+    key_name: Identifier = "greffier-log"

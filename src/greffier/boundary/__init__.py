@@ -1,0 +1,1 @@
+"""Where a ruling becomes an effect and a record."""

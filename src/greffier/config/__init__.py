@@ -1,0 +1,1 @@
+"""Workspace files in, an immutable, hashed Snapshot out."""

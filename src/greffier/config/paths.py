@@ -1,0 +1,57 @@
+"""Where things are kept: the one place that knows the names of files in a workspace's state folder."""
+
+from pathlib import Path
+
+
+class WorkspacePaths:
+    """Paths of a workspace. The state folder ``.greffier/`` is never part of the bundle and never in Git."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = root / ".greffier"
+
+    @property
+    def settings(self) -> Path:
+        """``greffier.yaml``."""
+        return self.root / "greffier.yaml"
+
+    @property
+    def state_db(self) -> Path:
+        """API keys and other small mutable state (SQLite)."""
+        return self.state / "state.db"
+
+    @property
+    def journal_db(self) -> Path:
+        """The journal (SQLite)."""
+        return self.state / "journal.db"
+
+    @property
+    def content_db(self) -> Path:
+        """Encrypted content parts (SQLite), apart from the journal so that they can be deleted."""
+        return self.state / "content.db"
+
+    @property
+    def log(self) -> Path:
+        """Merkle tiles and checkpoints, servable as static files (C2SP tlog-tiles)."""
+        return self.state / "log"
+
+    @property
+    def secrets(self) -> Path:
+        """Key files, mode 0700: log signing key, bundle signing key, content root key, pseudonym key."""
+        return self.state / "keys"
+
+    @property
+    def releases(self) -> Path:
+        """Signed bundles; ``releases/current`` names the one in force."""
+        return self.state / "releases"
+
+    @property
+    def run(self) -> Path:
+        """Sockets, pids and addresses of running processes, mode 0700."""
+        return self.state / "run"
+
+    def ensure(self) -> None:
+        """Create the state folder, readable by its owner only."""
+        for folder in (self.state, self.log, self.secrets, self.releases, self.run):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)

@@ -1,0 +1,85 @@
+"""``greffier.yaml``, the file that names a workspace and holds what belongs to no use case."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from greffier.audit.settings import AuditSettings
+from greffier.core.settings import Identifier, Settings
+from greffier.identity.settings import TenantSettings
+from greffier.limits.settings import LimitsSettings
+from greffier.llm.settings import DeploymentSettings
+from greffier.router.settings import ModelSettings
+from greffier.telemetry.settings import TelemetrySettings
+
+
+class ServerSettings(Settings, frozen=True, kw_only=True):
+    """Bounds on what callers may send and how long they may take."""
+
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=268_435_456)] = 33_554_432
+    max_json_depth: Annotated[int, Meta(ge=8, le=512)] = 64
+    body_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
+    request_timeout_s: Annotated[float, Meta(gt=0)] = 600.0
+    drain_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
+    max_concurrent_requests: Annotated[int, Meta(ge=1)] = 2048
+
+
+class DataClassSettings(Settings, frozen=True, kw_only=True):
+    """A class of data that findings, use cases and deployments refer to."""
+
+    title: str
+    external_by_default: bool = False
+
+
+class WorkspaceSettings(Settings, frozen=True, kw_only=True):
+    """``greffier.yaml``.
+
+    ``unsafe_development_mode`` lets an unsigned bundle run. It is announced at every start, in ``/healthz`` and in each
+    record, and has no place in production.
+    """
+
+    schema: Literal[1]
+    name: Identifier
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] = "EUR"
+    unsafe_development_mode: bool = False
+    max_snapshot_age_s: Annotated[int, Meta(ge=60)] | None = None
+    bundle_keys: tuple[str, ...] = ()
+    tenants: dict[Identifier, TenantSettings]
+    data_classes: dict[Identifier, DataClassSettings] = {
+        "public": DataClassSettings(title="Public", external_by_default=True),
+        "internal": DataClassSettings(title="Internal", external_by_default=True),
+        "personal": DataClassSettings(title="Personal data (GDPR Art. 4)", external_by_default=True),
+        "special_category": DataClassSettings(title="Special categories (GDPR Art. 9)"),
+        "payment": DataClassSettings(title="Payment card data"),
+        "secret": DataClassSettings(title="Credentials and secrets"),
+    }
+    limits: LimitsSettings = LimitsSettings()
+    server: ServerSettings = ServerSettings()
+    audit: AuditSettings = AuditSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+
+class ModelFile(Settings, frozen=True, kw_only=True):
+    """A file in ``models/``: deployments, model names, or both."""
+
+    deployments: dict[Identifier, DeploymentSettings] = {}
+    models: dict[Identifier, ModelSettings] = {}
+
+
+class VariableSettings(Settings, frozen=True, kw_only=True):
+    """A variable of a prompt, written ``{{name}}`` in its text."""
+
+    type: Literal["string", "integer", "boolean"] = "string"
+    description: str = ""
+    default: str | None = None
+    max_length: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    choices: tuple[str, ...] = ()
+
+
+class PromptFront(Settings, frozen=True, kw_only=True):
+    """The YAML front matter of a file in ``prompts/``; the prompt's text follows it."""
+
+    version: Annotated[int, Meta(ge=1)]
+    title: str
+    owner: str
+    variables: dict[Identifier, VariableSettings] = {}

@@ -1,0 +1,1 @@
+"""Frozen types that flow through the request path. No I/O."""

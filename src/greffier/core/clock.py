@@ -1,0 +1,28 @@
+"""Time, as a collaborator that tests can replace."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two kinds of time: what the calendar says, and what has passed."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start; never goes back."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds since boot; never goes back."""
+        return time.monotonic()

@@ -1,0 +1,18 @@
+"""Identifiers: time-ordered, opaque, safe in URLs and logs."""
+
+import os
+import time
+
+_TIMESTAMP_BITS = 48
+_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford, lower case: no letters that are read as digits
+
+
+def new_id(prefix: str) -> str:
+    """Return ``prefix_`` followed by 26 characters of a UUIDv7-like value (RFC 9562 section 5.7).
+
+    The first 48 bits are the Unix time in milliseconds, the other 80 bits are random, so identifiers sort by time
+    and cannot be guessed.
+    """
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    chars = [_BASE32[(value >> shift) & 31] for shift in range(125, -1, -5)]
+    return f"{prefix}_{''.join(chars)}"

@@ -1,0 +1,1 @@
+"""Inbound HTTP: OpenAI, Anthropic, MCP and admin API."""

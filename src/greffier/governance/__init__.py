@@ -1,0 +1,1 @@
+"""Registry, releases, privacy, incidents: acts of people."""

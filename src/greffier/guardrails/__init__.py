@@ -1,0 +1,1 @@
+"""Detectors measure, screens decide."""

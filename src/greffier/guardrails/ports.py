@@ -1,0 +1,53 @@
+"""The detector port: detectors measure and never act."""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from greffier.core.rulings import Finding
+
+Provenance = Literal["user", "system", "assistant", "document", "tool_output", "tool_call", "output"]
+"""Where a text comes from. The same words weigh more in a document or a tool result than typed by the user."""
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """A text to examine.
+
+    Attributes:
+        text: As it will be sent on; offsets of findings refer to it (code points).
+        provenance: Where it comes from.
+        lang: ISO 639-1 code if known, else empty.
+    """
+
+    text: str
+    provenance: Provenance = "user"
+    lang: str = ""
+
+
+class DetectorError(Exception):
+    """A detector could not measure. The screen's ``on_unavailable`` decides; silence never counts as clean."""
+
+
+class Detector(Protocol):
+    """Measures one kind of thing in a passage. Cost is linear in the text's length; no I/O unless it says so.
+
+    A detector is built once per snapshot and shared by all requests, so it holds no state between calls.
+    """
+
+    @property
+    def name(self) -> str:
+        """Stable name, as screens refer to it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of its rules or model; stands in the evidence."""
+        ...
+
+    def examine(self, passage: Passage) -> tuple[Finding, ...]:
+        """Return findings with offsets into ``passage.text``, unordered, possibly overlapping.
+
+        Raises:
+            DetectorError: It could not measure.
+        """
+        ...

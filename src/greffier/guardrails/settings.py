@@ -1,0 +1,71 @@
+"""The part of the workspace in ``guardrails/``: which detectors measure, and what screens do about it."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from greffier.core.settings import Identifier, Settings
+
+Action = Literal["allow", "flag", "redact", "pseudonymise", "on_premises", "require_approval", "escalate", "deny"]
+Score = Annotated[float, Meta(ge=0, le=1)]
+
+
+class ScreenRule(Settings, frozen=True, kw_only=True):
+    """The first rule that matches a finding decides what is done about it.
+
+    ``types`` are finding types (``EMAIL``, ``SECRET``, ``prompt_injection``, ``topic:NAME``...) or ``*`` for any.
+    ``provenance`` narrows the rule to texts from there (``user``, ``document``, ``tool_output``...).
+    """
+
+    id: Identifier
+    types: Annotated[tuple[str, ...], Meta(min_length=1)]
+    at_least: Score = 0.5
+    provenance: tuple[str, ...] = ()
+    then: Action
+    message: str = ""
+
+
+class StreamSettings(Settings, frozen=True, kw_only=True):
+    """How streamed answers are screened. Text is held back until a window with overlap has passed.
+
+    ``mode``: ``window`` (bounded delay), or ``full`` (nothing leaves before the whole answer passed).
+    """
+
+    mode: Literal["window", "full"] = "window"
+    window_chars: Annotated[int, Meta(ge=64, le=65536)] = 256
+    overlap_chars: Annotated[int, Meta(ge=32, le=8192)] = 128
+    max_delay_ms: Annotated[int, Meta(ge=10, le=60000)] = 500
+
+
+class ScreenSettings(Settings, frozen=True, kw_only=True):
+    """A named set of rules that use cases refer to.
+
+    ``on_unavailable``: what happens when a detector fails. ``by_risk_class`` denies for high risk and limited risk, and
+    flags for minimal risk. Writing ``flag`` is legal, and announced at every start.
+    """
+
+    title: str = ""
+    detectors: tuple[Identifier, ...] = ()
+    input: tuple[ScreenRule, ...] = ()
+    output: tuple[ScreenRule, ...] = ()
+    on_unavailable: Literal["by_risk_class", "deny", "flag"] = "by_risk_class"
+    stream: StreamSettings = StreamSettings()
+    spotlight: Literal["delimiters", "datamarking", "off"] = "delimiters"
+    canary: bool = True
+    output_schema: dict[str, Any] | None = None
+
+
+class TopicSettings(Settings, frozen=True, kw_only=True):
+    """A topic that screens can refer to as ``topic:NAME``: terms are matched as words, ignoring case and accents."""
+
+    title: str
+    terms: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+class GuardrailFile(Settings, frozen=True, kw_only=True):
+    """A file in ``guardrails/``."""
+
+    screens: dict[Identifier, ScreenSettings] = {}
+    topics: dict[Identifier, TopicSettings] = {}

@@ -1,0 +1,1 @@
+"""Who is asking: credentials in, a `RequestContext` out."""

@@ -1,0 +1,1 @@
+"""How much: requests, tokens, concurrency and spend, reserved before and settled after."""

@@ -1,0 +1,1 @@
+"""The provider port, token counting and cost."""

@@ -1,0 +1,1 @@
+"""May they: RBAC and ABAC rules, purpose and lawful basis, default deny."""

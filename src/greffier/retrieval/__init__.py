@@ -1,0 +1,1 @@
+"""Permission-filtered search, grounding and citations."""

@@ -1,0 +1,1 @@
+"""Which deployment answers, and which may stand in for it."""

@@ -1,0 +1,1 @@
+"""All SQL: tables, one module per port, migrations."""

@@ -1,0 +1,1 @@
+"""Scripted peers and contract suites for plugin authors."""

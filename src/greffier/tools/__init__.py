@@ -1,0 +1,1 @@
+"""Tool catalogue, argument checks and approvals."""
