@@ -1,0 +1,267 @@
+"""The trail of one request: rulings are gathered as they are made and written down at two durable points.
+
+`enforce` is the only way from one stage to the next. Stages cannot import `audit`, so a stage can neither forget to
+record nor record twice.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
+
+import msgspec
+
+from greffier.audit.ports import Journal, JournalUnavailable
+from greffier.boundary.points import UNAVAILABLE, Point
+from greffier.boundary.ports import Observer
+from greffier.core.chat import Usage
+from greffier.core.clock import Clock
+from greffier.core.context import Arrival
+from greffier.core.errors import Code
+from greffier.core.events import (
+    Admission,
+    AttemptLine,
+    GuardrailLine,
+    Outcome,
+    PartLine,
+    RequestFacts,
+    RulingLine,
+)
+from greffier.core.ids import new_id
+from greffier.core.rulings import Allow, Deny, Finding, Refused, Ruling
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_PPM = 1_000_000
+Stage = Literal["input", "output"]
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What long-lived collaborators a trail writes to.
+
+    Attributes:
+        journal: Where records become durable.
+        observer: Who derives metrics and traces.
+        clock: What time it is.
+        bundle: Digest of the configuration in force.
+        release: Name of the release; ``unsigned`` in development mode.
+    """
+
+    journal: Journal
+    observer: Observer
+    clock: Clock
+    bundle: str
+    release: str
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What the outcome record says about an answer."""
+
+    deployment: str = ""
+    model: str = ""
+    finish_reason: str = ""
+    usage: Usage = Usage()
+    cost_micro: int = 0
+    chars: int = 0
+    first_token_us: int = 0
+    parts: tuple[PartLine, ...] = ()
+
+
+class Trail:
+    """Gathers what is learned about one request and writes it down, once before the call and once after it."""
+
+    def __init__(self, arrival: Arrival, evidence: Evidence) -> None:
+        self._arrival = arrival
+        self._evidence = evidence
+        self._rulings: list[RulingLine] = []
+        self._guardrails: dict[Stage, tuple[GuardrailLine, ...]] = {}
+        self._attempts: list[AttemptLine] = []
+        self._admission: Admission | None = None
+        self._concluded = False
+        self._began_ns = time.perf_counter_ns()
+        self.upstream_us = 0
+        self.facts = RequestFacts(
+            surface=arrival.surface,
+            bundle=evidence.bundle,
+            release=evidence.release,
+            peer=arrival.peer,
+            correlation_id=arrival.correlation_id,
+            trace_id=arrival.traceparent[3:35],
+        )
+        self.tenant = ""
+
+    def learn(self, **facts: object) -> None:
+        """Add facts a stage has established."""
+        self.facts = msgspec.structs.replace(self.facts, **facts)
+
+    def ruled(self, point: Point, ruling: Ruling[T], us: int) -> None:
+        """Note a ruling."""
+        if isinstance(ruling, Deny):
+            self._rulings.append(RulingLine(str(point), "deny", ruling.rule, us, str(ruling.code)))
+        else:
+            self._rulings.append(RulingLine(str(point), "allow", ruling.rule, us))
+        if ruling.findings:
+            self.found(ruling.findings, "output" if point is Point.SCREEN_OUTPUT else "input")
+
+    def found(self, findings: tuple[Finding, ...], stage: Stage) -> None:
+        """Note findings, counted by detector, type, rule and action."""
+        counts: Counter[tuple[str, str, str, str]] = Counter()
+        best: dict[tuple[str, str, str, str], float] = {}
+        for finding in findings:
+            key = (finding.detector, finding.type, finding.action, finding.rule)
+            counts[key] += 1
+            best[key] = max(best.get(key, 0.0), finding.score)
+        lines = tuple(
+            GuardrailLine(detector, type_, stage, action, count, int(best[detector, type_, action, rule] * _PPM), rule)
+            for (detector, type_, action, rule), count in counts.items()
+        )
+        self._guardrails[stage] = self._guardrails.get(stage, ()) + lines
+
+    def attempted(self, deployment: str, outcome: str, us: int, code: str = "") -> None:
+        """Note a call to a deployment, successful or not."""
+        self._attempts.append(AttemptLine(deployment, outcome, us, code))
+        self.upstream_us += us
+
+    def elapsed_us(self) -> int:
+        """Microseconds since the request arrived."""
+        return (time.perf_counter_ns() - self._began_ns) // 1000
+
+    async def admit(self, parts: tuple[PartLine, ...], tokens: int, cost_micro: int) -> None:
+        """Make the admission durable. Until this returns, nothing may leave for a model or a tool.
+
+        Raises:
+            Refused: The journal cannot write, so the request may not go on.
+        """
+        admission = Admission(
+            id=new_id("evt"),
+            ts=self._evidence.clock.wall_ms(),
+            tenant=self.tenant,
+            request_id=self._arrival.request_id,
+            facts=self.facts,
+            rulings=tuple(self._rulings),
+            guardrails=self._guardrails.get("input", ()),
+            parts=parts,
+            reserved_tokens=tokens,
+            reserved_micro=cost_micro,
+        )
+        try:
+            await self._evidence.journal.append(admission)
+        except JournalUnavailable as error:
+            log.error("the admission of %s is not durable: %s", self._arrival.request_id, error)  # noqa: TRY400
+            raise Refused(_unrecorded()) from error
+        self._admission = admission
+        self._rulings.clear()
+
+    async def conclude(
+        self, outcome: Literal["answered", "denied", "failed", "cancelled"], ruling: Deny | None, answer: Answered
+    ) -> None:
+        """Make the outcome durable. Until this returns, the last byte of the answer may not leave. Acts once.
+
+        Raises:
+            Refused: The journal cannot write, so the answer may not leave.
+        """
+        if self._concluded:
+            return
+        self._concluded = True
+        total = self.elapsed_us()
+        event = Outcome(
+            id=new_id("evt"),
+            ts=self._evidence.clock.wall_ms(),
+            tenant=self.tenant,
+            request_id=self._arrival.request_id,
+            outcome=outcome,
+            code=str(ruling.code) if ruling else "",
+            rule=ruling.rule if ruling else "",
+            facts=None if self._admission else self.facts,
+            rulings=tuple(self._rulings),
+            guardrails=self._outcome_guardrails(),
+            attempts=tuple(self._attempts),
+            parts=answer.parts,
+            deployment=answer.deployment,
+            response_model=answer.model,
+            finish_reason=answer.finish_reason,
+            input_tokens=answer.usage.input_tokens,
+            output_tokens=answer.usage.output_tokens,
+            cached_tokens=answer.usage.cached_tokens,
+            tokens_estimated=answer.usage.estimated,
+            cost_micro=answer.cost_micro,
+            output_chars=answer.chars,
+            latency_us=total,
+            first_token_us=answer.first_token_us,
+            overhead_us=max(0, total - self.upstream_us),
+        )
+        try:
+            await self._evidence.journal.append(event)
+        except JournalUnavailable as error:
+            log.error("the outcome of %s is not durable: %s", self._arrival.request_id, error)  # noqa: TRY400
+            raise Refused(_unrecorded()) from error
+        finally:
+            self._evidence.observer.concluded(self.facts, self._admission, event)
+
+    def _outcome_guardrails(self) -> tuple[GuardrailLine, ...]:
+        """Findings not yet on record: those of the output, and of the input when nothing was admitted."""
+        output = self._guardrails.get("output", ())
+        return output if self._admission else self._guardrails.get("input", ()) + output
+
+
+def _unrecorded() -> Deny:
+    return Deny(
+        Code.JOURNAL_UNAVAILABLE,
+        rule="builtin:record-before-effect",
+        reason="The evidence of this request could not be made durable.",
+        retry_after_s=5.0,
+    )
+
+
+async def enforce(trail: Trail, point: Point, asked: Awaitable[Ruling[T]]) -> T:
+    """Await a stage's ruling, note it, and hand on the value it let through.
+
+    A stage that raises has refused. A caller who hangs up while the stage rules leaves a ruling as well.
+
+    Raises:
+        Refused: The stage refused, or could not rule.
+    """
+    began = time.perf_counter_ns()
+    ruling: Ruling[T]
+    try:
+        ruling = await asked
+    except asyncio.CancelledError:
+        trail.ruled(point, _GONE, (time.perf_counter_ns() - began) // 1000)
+        raise
+    except Exception:
+        ruling = _unavailable(point)
+    return _effect(trail, point, ruling, began)
+
+
+def enforce_now(trail: Trail, point: Point, ask: Callable[[], Ruling[T]]) -> T:
+    """Like `enforce`, for a stage that rules without waiting.
+
+    Raises:
+        Refused: The stage refused, or could not rule.
+    """
+    began = time.perf_counter_ns()
+    ruling: Ruling[T]
+    try:
+        ruling = ask()
+    except Exception:
+        ruling = _unavailable(point)
+    return _effect(trail, point, ruling, began)
+
+
+_GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connection.")
+
+
+def _unavailable(point: Point) -> Deny:
+    log.exception("%s raised instead of ruling", point)
+    code = UNAVAILABLE.get(point, Code.INTERNAL_ERROR)
+    return Deny(code, f"{point}:unavailable", "The check could not be completed.")
+
+
+def _effect(trail: Trail, point: Point, ruling: Ruling[T], began_ns: int) -> T:
+    trail.ruled(point, ruling, (time.perf_counter_ns() - began_ns) // 1000)
+    if isinstance(ruling, Allow):
+        return ruling.value
+    raise Refused(ruling)
