@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from greffier.audit.settings import AuditSettings
@@ -31,6 +32,18 @@ class DataClassSettings(Settings, frozen=True, kw_only=True):
     external_by_default: bool = False
 
 
+def default_data_classes() -> dict[str, DataClassSettings]:
+    """Return the data classes of a workspace that names none; findings of the built-in detectors use these words."""
+    return {
+        "public": DataClassSettings(title="Public", external_by_default=True),
+        "internal": DataClassSettings(title="Internal", external_by_default=True),
+        "personal": DataClassSettings(title="Personal data (GDPR Art. 4)", external_by_default=True),
+        "special_category": DataClassSettings(title="Special categories (GDPR Art. 9)"),
+        "payment": DataClassSettings(title="Payment card data"),
+        "secret": DataClassSettings(title="Credentials and secrets"),
+    }
+
+
 class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     """``greffier.yaml``.
 
@@ -45,14 +58,7 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     max_snapshot_age_s: Annotated[int, Meta(ge=60)] | None = None
     bundle_keys: tuple[str, ...] = ()
     tenants: dict[Identifier, TenantSettings]
-    data_classes: dict[Identifier, DataClassSettings] = {
-        "public": DataClassSettings(title="Public", external_by_default=True),
-        "internal": DataClassSettings(title="Internal", external_by_default=True),
-        "personal": DataClassSettings(title="Personal data (GDPR Art. 4)", external_by_default=True),
-        "special_category": DataClassSettings(title="Special categories (GDPR Art. 9)"),
-        "payment": DataClassSettings(title="Payment card data"),
-        "secret": DataClassSettings(title="Credentials and secrets"),
-    }
+    data_classes: dict[Identifier, DataClassSettings] = msgspec.field(default_factory=default_data_classes)
     limits: LimitsSettings = LimitsSettings()
     server: ServerSettings = ServerSettings()
     audit: AuditSettings = AuditSettings()
