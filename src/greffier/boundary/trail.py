@@ -231,8 +231,8 @@ async def enforce(trail: Trail, point: Point, asked: Awaitable[Ruling[T]]) -> T:
     except asyncio.CancelledError:
         trail.ruled(point, _GONE, (time.perf_counter_ns() - began) // 1000)
         raise
-    except Exception:
-        ruling = _unavailable(point)
+    except Exception as error:  # noqa: BLE001 - a stage that raises has refused, whatever it raised
+        ruling = _unavailable(point, error)
     return _effect(trail, point, ruling, began)
 
 
@@ -246,16 +246,16 @@ def enforce_now(trail: Trail, point: Point, ask: Callable[[], Ruling[T]]) -> T:
     ruling: Ruling[T]
     try:
         ruling = ask()
-    except Exception:
-        ruling = _unavailable(point)
+    except Exception as error:  # noqa: BLE001 - a stage that raises has refused, whatever it raised
+        ruling = _unavailable(point, error)
     return _effect(trail, point, ruling, began)
 
 
 _GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connection.")
 
 
-def _unavailable(point: Point) -> Deny:
-    log.exception("%s raised instead of ruling", point)
+def _unavailable(point: Point, error: Exception) -> Deny:
+    log.error("%s raised instead of ruling", point, exc_info=error)
     code = UNAVAILABLE.get(point, Code.INTERNAL_ERROR)
     return Deny(code, f"{point}:unavailable", "The check could not be completed.")
 
