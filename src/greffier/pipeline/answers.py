@@ -1,0 +1,78 @@
+"""What the pipeline hands to the surfaces: screened, recorded, and with the headers that go out beside it."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import msgspec
+
+from greffier.core.chat import ChatChunk, ChatResponse, EmbeddingResponse
+
+Headers = tuple[tuple[str, str], ...]
+"""Response headers, names in lower case: ``x-ratelimit-*``, ``x-greffier-*``."""
+
+
+class ChatAnswer(msgspec.Struct, frozen=True):
+    """A whole answer. Its outcome is already durable."""
+
+    response: ChatResponse
+    headers: Headers = ()
+
+
+class ChatStream:
+    """An answer in fragments that have passed the output screen.
+
+    Iterating raises `greffier.core.rulings.Refused` when the answer is stopped in its middle. Whoever takes a stream
+    closes it, on every path; closing early is how a caller's hanging up reaches the model's server and the record.
+
+    Attributes:
+        headers: Response headers, known before the first fragment.
+    """
+
+    __slots__ = ("_chunks", "headers")
+
+    def __init__(self, chunks: AsyncGenerator[ChatChunk, None], headers: Headers = ()) -> None:
+        self._chunks = chunks
+        self.headers = headers
+
+    def __aiter__(self) -> AsyncIterator[ChatChunk]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        """Stop the call, settle and record. Closing a finished or closed stream does nothing."""
+        await self._chunks.aclose()
+
+
+class EmbedAnswer(msgspec.Struct, frozen=True):
+    """Vectors, in the order of the inputs."""
+
+    response: EmbeddingResponse
+    headers: Headers = ()
+
+
+class ModelCard(msgspec.Struct, frozen=True):
+    """A model the caller may use.
+
+    Attributes:
+        id: Name to ask for.
+        created: Unix time in seconds.
+        owned_by: Who runs it, as the workspace says.
+        title: Name for people.
+    """
+
+    id: str
+    created: int
+    owned_by: str
+    title: str = ""
+
+
+class ModerationVerdict(msgspec.Struct, frozen=True):
+    """What the screen measured in one moderated text.
+
+    Attributes:
+        flagged: Whether any rule would act on it.
+        scores: Highest score per category, between 0 and 1.
+        categories: Categories a rule would act on.
+    """
+
+    flagged: bool
+    scores: dict[str, float] = {}
+    categories: tuple[str, ...] = ()
