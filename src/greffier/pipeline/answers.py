@@ -1,6 +1,6 @@
 """What the pipeline hands to the surfaces: screened, recorded, and with the headers that go out beside it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import msgspec
 
@@ -27,10 +27,16 @@ class ChatStream:
         headers: Response headers, known before the first fragment.
     """
 
-    __slots__ = ("_chunks", "headers")
+    __slots__ = ("_abandoned", "_chunks", "headers")
 
-    def __init__(self, chunks: AsyncGenerator[ChatChunk, None], headers: Headers = ()) -> None:
+    def __init__(
+        self,
+        chunks: AsyncGenerator[ChatChunk, None],
+        headers: Headers = (),
+        abandoned: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._chunks = chunks
+        self._abandoned = abandoned
         self.headers = headers
 
     def __aiter__(self) -> AsyncIterator[ChatChunk]:
@@ -39,6 +45,8 @@ class ChatStream:
     async def aclose(self) -> None:
         """Stop the call, settle and record. Closing a finished or closed stream does nothing."""
         await self._chunks.aclose()
+        if self._abandoned is not None:  # closing a generator that never started runs none of its body
+            await self._abandoned()
 
 
 class EmbedAnswer(msgspec.Struct, frozen=True):
