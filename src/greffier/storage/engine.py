@@ -1,8 +1,9 @@
 """SQLite engines with the settings that durability and concurrency ask for."""
 
 from pathlib import Path
+from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -16,7 +17,9 @@ def sqlite_engine(path: Path, *, durable: bool = True) -> Engine:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0, "check_same_thread": False})
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)), connect_args={"timeout": 5.0, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
@@ -28,3 +31,9 @@ def sqlite_engine(path: Path, *, durable: bool = True) -> Engine:
         cursor.close()
 
     return engine
+
+
+def sqlite_reader(path: Path) -> Engine:
+    """Open an existing SQLite database for reading only; writers of the same file are not held up."""
+    address = URL.create("sqlite", database=f"file:{quote(str(path.resolve()))}", query={"mode": "ro", "uri": "true"})
+    return create_engine(address, connect_args={"timeout": 5.0, "check_same_thread": False})

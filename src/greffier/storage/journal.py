@@ -1,0 +1,434 @@
+"""The journal on SQLite: group commit in a writer thread, any number of processes on one file.
+
+How one append travels: the event loop encodes the event and queues it; the writer thread takes the inter-process lock,
+then everything that is queued, and commits it with one statement and one fsync; the loop is woken once per commit and
+wakes the waiters. There is no artificial delay: a batch is what arrived while the previous commit ran.
+
+The writer runs beside a busy event loop, and each return from SQLite must win the GIL back. So a batch is one
+``INSERT`` of many rows in autocommit mode (one call) instead of ``BEGIN``, a call per row and ``COMMIT``.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PoolProxiedConnection,
+    Select,
+    String,
+    Table,
+    func,
+    select,
+)
+from sqlalchemy.exc import DBAPIError
+
+from greffier.audit.ports import JournalUnavailable, Sequenced
+from greffier.audit.settings import AuditSettings
+from greffier.config.paths import WorkspacePaths
+from greffier.core.events import AnyEvent, canonical, parse
+from greffier.storage.engine import sqlite_engine, sqlite_reader
+
+metadata = MetaData()
+events = Table(
+    "event",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("id", String(40), nullable=False),
+    Column("ts", BigInteger, nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("request_id", String(40), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("event_request", "request_id"),
+)
+
+MAX_EVENT_BYTES = 65_535  # the Merkle log's entry bundles prefix each entry with its length as uint16
+MAX_QUEUED = 20_000
+_ROWS_PER_STATEMENT = 64
+_BUSY_MS = 250
+_CHECKPOINT_BYTES = 4 << 20  # the WAL is copied into the database in the background from this size on
+_CHECKPOINT_PAGES = 16_384  # ... and by the writer itself at 64 MiB, should the background copy never catch up
+
+_REASONS = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "the journal is read-only",
+    sqlite3.SQLITE_CORRUPT: "the journal file is damaged",
+    sqlite3.SQLITE_NOTADB: "the journal file is damaged",
+    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_CANTOPEN: "the journal file cannot be opened",
+    sqlite3.SQLITE_PERM: "the journal file cannot be opened",
+    sqlite3.SQLITE_BUSY: "the journal is locked by another program",
+    sqlite3.SQLITE_LOCKED: "the journal is locked by another program",
+}
+_RETRY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+_Row = tuple[str, int, str, str, str, bytes]
+
+
+def _insert(rows: int) -> str:
+    # `seq` is the table's rowid: SQLite gives each new row the highest one plus one, inside the write transaction.
+    values = ",".join(["(?,?,?,?,?,?)"] * rows)
+    return f"INSERT INTO event (id, ts, tenant, kind, request_id, data) VALUES {values}"  # noqa: S608 - placeholders only
+
+
+_INSERTS = tuple(_insert(rows) for rows in range(_ROWS_PER_STATEMENT + 1))
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # drop the extended part of the code
+
+
+def _unavailable(error: sqlite3.Error) -> JournalUnavailable:
+    return JournalUnavailable(f"{_REASONS.get(_primary(error), 'the journal failed')} ({error})")
+
+
+class _Pending:
+    """One append on its way. ``withdrawn`` is set when its waiter was refused, and read as a batch is put together."""
+
+    __slots__ = ("deadline", "future", "row", "withdrawn")
+
+    def __init__(self, row: _Row, future: "asyncio.Future[None]", deadline: float) -> None:
+        self.row = row
+        self.future = future
+        self.deadline = deadline
+        self.withdrawn = False
+
+
+class SqliteJournal:
+    """Journal port on SQLite.
+
+    One object per worker and event loop. A wait is bounded by ``append_timeout_ms``: an event still queued by then is
+    withdrawn, so it will not become durable later. Only when storage hangs inside the commit itself is the outcome
+    unknown: the waiter is refused, and the record may turn up without its effect, never the other way round.
+    """
+
+    def __init__(self, path: Path, settings: AuditSettings) -> None:
+        self._path = path
+        self._timeout = settings.append_timeout_ms / 1000
+        self._delay = settings.commit_interval_ms / 1000
+        self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._waiting: deque[_Pending] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._stopping = threading.Event()
+        try:
+            self._engine = sqlite_engine(path)
+            metadata.create_all(self._engine)
+            self._lock_file = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except DBAPIError as error:
+            raise _unavailable(_driver_error(error)) from error
+        except OSError as error:
+            raise JournalUnavailable(f"the journal cannot be opened ({error})") from error
+        self._connection: PoolProxiedConnection | None = None
+        self._identity = (0, 0)
+        self._writer = threading.Thread(target=self._write, name="journal-writer", daemon=True)
+        self._keeper = threading.Thread(target=self._keep, name="journal-keeper", daemon=True)
+        self._writer.start()
+        self._keeper.start()
+
+    # --- the event loop's side
+
+    async def append(self, event: AnyEvent) -> None:
+        """Return once the event is on stable storage; see the port.
+
+        Raises:
+            JournalUnavailable: Not durable: storage failed, the wait was too long, or too many are waiting already.
+        """
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
+        if self._queue.qsize() >= MAX_QUEUED:
+            raise JournalUnavailable(f"{MAX_QUEUED} events are waiting for the disk already")
+        data = canonical(event)
+        if len(data) > MAX_EVENT_BYTES:
+            raise JournalUnavailable(f"the event has {len(data)} bytes; the log takes {MAX_EVENT_BYTES}")
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        kind = type(event).__struct_config__.tag
+        row = (event.id, event.ts, event.tenant, str(kind), event.request_id, data)
+        pending = _Pending(row, self._loop.create_future(), self._loop.time() + self._timeout)
+        self._waiting.append(pending)
+        self._queue.put(pending)
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._timeout / 8, self._sweep, self._loop)
+        await pending.future
+
+    @property
+    def queued(self) -> int:
+        """Events waiting for their commit: the journal's lag, for metrics."""
+        return self._queue.qsize()
+
+    async def close(self) -> None:
+        """Commit what is queued, then release; appends from now on are refused."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stopping.set()
+        self._queue.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.join, self._timeout + 1)
+        if self._watch is not None:
+            self._watch.cancel()
+        while self._waiting:
+            self._refuse(self._waiting.popleft(), "the journal was closed before the disk answered")
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        # One timer for all waiters instead of one each: they queue in the order of their deadlines.
+        now = loop.time()
+        while self._waiting and (self._waiting[0].future.done() or self._waiting[0].deadline <= now):
+            self._refuse(self._waiting.popleft(), f"the disk did not answer within {self._timeout:g} s")
+        self._watch = loop.call_later(self._timeout / 8, self._sweep, loop) if self._waiting else None
+
+    def _refuse(self, pending: _Pending, reason: str) -> None:
+        if pending.future.done():  # a caller who hung up is recorded all the same
+            return
+        pending.withdrawn = True
+        pending.future.set_exception(JournalUnavailable(reason))
+
+    @staticmethod
+    def _wake(batch: list[_Pending], error: JournalUnavailable | None) -> None:
+        for pending in batch:
+            if pending.future.done():
+                continue
+            if error is None:
+                pending.future.set_result(None)
+            else:
+                pending.future.set_exception(JournalUnavailable(*error.args))
+
+    # --- the writer thread's side
+
+    def _write(self) -> None:
+        backlog: list[_Pending] = []
+        stopping = False
+        while not (stopping and not backlog):
+            if not backlog:
+                first = self._queue.get()
+                if first is None:
+                    stopping = True
+                    continue
+                backlog.append(first)
+                if self._delay:
+                    time.sleep(self._delay)
+            with self._alone():
+                stopping = self._drain(backlog) or stopping
+                batch = [pending for pending in backlog if not pending.withdrawn]
+                backlog = self._commit(batch, final=stopping)
+        self._disconnect()
+        os.close(self._lock_file)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the writers' lock. The kernel queues us; SQLite's own busy handler would poll with growing sleeps."""
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def _drain(self, backlog: list[_Pending]) -> bool:
+        for _ in range(self._queue.qsize()):
+            pending = self._queue.get()
+            if pending is None:
+                return True
+            backlog.append(pending)
+        return False
+
+    def _commit(self, batch: list[_Pending], *, final: bool) -> list[_Pending]:
+        """Write a batch and wake its waiters; return what must be tried again because a foreign lock was held."""
+        if not batch:
+            return []
+        failure: JournalUnavailable | None = None
+        try:
+            self._insert([pending.row for pending in batch])
+        except sqlite3.Error as error:
+            if _primary(error) in _RETRY and not final:
+                return batch
+            self._disconnect()  # a fresh connection notices a mended disk
+            failure = _unavailable(error)
+        except DBAPIError as error:
+            failure = _unavailable(_driver_error(error))
+        except OSError as error:
+            self._disconnect()
+            failure = JournalUnavailable(f"the journal file cannot be reached ({error})")
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._wake, batch, failure)
+        return []
+
+    def _insert(self, rows: list[_Row]) -> None:
+        connection = self._connected()
+        if len(rows) <= _ROWS_PER_STATEMENT:
+            connection.execute(_INSERTS[len(rows)], [value for row in rows for value in row])
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+                chunk = rows[start : start + _ROWS_PER_STATEMENT]
+                connection.execute(_INSERTS[len(chunk)], [value for row in chunk for value in row])
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _connected(self) -> sqlite3.Connection:
+        """The open connection, renewed when the path no longer names the file it was opened on.
+
+        Without the check, rows would go on being acknowledged into a file that was deleted or swapped away.
+        """
+        status = self._path.stat()
+        if self._connection is None or (status.st_dev, status.st_ino) != self._identity:
+            self._disconnect()
+            self._engine.dispose()
+            self._connection = self._engine.raw_connection()
+            driver = _sqlite(self._connection)
+            driver.isolation_level = None
+            driver.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+            driver.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+            self._identity = (status.st_dev, status.st_ino)
+        return _sqlite(self._connection)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection = None
+
+    # --- the keeper thread
+
+    def _keep(self) -> None:
+        """Copy the WAL into the database while commits go on, so that no commit pays for it."""
+        wal = self._path.with_name(self._path.name + "-wal")
+        while not self._stopping.wait(1.0):
+            # Failures are the writer's to report: it meets the same disk with the next commit.
+            with contextlib.suppress(OSError, DBAPIError):
+                if wal.stat().st_size >= _CHECKPOINT_BYTES:
+                    with self._engine.connect() as connection:
+                        connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _sqlite(connection: PoolProxiedConnection) -> sqlite3.Connection:
+    driver = connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError(f"not a SQLite connection: {type(driver)}")
+    return driver
+
+
+def _driver_error(error: DBAPIError) -> sqlite3.Error:
+    return error.orig if isinstance(error.orig, sqlite3.Error) else sqlite3.Error(str(error))
+
+
+class SqliteJournalReader:
+    """JournalReader port on SQLite. Each call reads in its own short transaction, so writers are never held up."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise JournalUnavailable(f"there is no journal at {path}")
+        self._engine: Engine = sqlite_reader(path)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._engine.dispose()
+
+    def size(self) -> int:
+        """Number of events (the highest ``seq``: it has no gaps).
+
+        Raises:
+            JournalUnavailable: The file cannot be read.
+        """
+        return int(self._fetch(select(func.coalesce(func.max(events.c.seq), 0)))[0][0])
+
+    def read(self, start: int, limit: int) -> list[Sequenced]:
+        """Events with ``seq >= start``, in order, at most ``limit``.
+
+        Raises:
+            JournalUnavailable: The file cannot be read.
+        """
+        rows = self._fetch(
+            select(events.c.seq, events.c.data).where(events.c.seq >= start).order_by(events.c.seq).limit(limit)
+        )
+        return [Sequenced(seq, data) for seq, data in rows]
+
+    def find(self, request_id: str) -> list[Sequenced]:
+        """All events of one request, in order.
+
+        Raises:
+            JournalUnavailable: The file cannot be read.
+        """
+        rows = self._fetch(
+            select(events.c.seq, events.c.data).where(events.c.request_id == request_id).order_by(events.c.seq)
+        )
+        return [Sequenced(seq, data) for seq, data in rows]
+
+    def scan(self, start: int = 1) -> Iterator[Sequenced]:
+        """All events from ``start`` on, in order, a thousand in memory at a time.
+
+        Raises:
+            JournalUnavailable: The file cannot be read.
+        """
+        while chunk := self.read(start, 1000):
+            yield from chunk
+            start = chunk[-1].seq + 1
+
+    def misfiled(self, start: int, limit: int) -> list[int]:
+        """Sequence numbers in ``[start, start + limit)`` whose searchable columns differ from the event itself.
+
+        The columns are copies for look-ups and no part of the Merkle log: changing one would hide a record from
+        `find` without breaking a hash.
+
+        Raises:
+            JournalUnavailable: The file cannot be read.
+        """
+        rows = self._fetch(
+            select(events).where(events.c.seq >= start, events.c.seq < start + limit).order_by(events.c.seq)
+        )
+        return [row[0] for row in rows if not _well_filed(row)]
+
+    def _fetch(self, query: Select[Any]) -> list[Any]:
+        try:
+            with self._engine.connect() as connection:
+                return [tuple(row) for row in connection.execute(query)]
+        except DBAPIError as error:
+            raise _unavailable(_driver_error(error)) from error
+
+
+def _well_filed(row: tuple[int, str, int, str, str, str, bytes]) -> bool:
+    _, identifier, ts, tenant, kind, request_id, data = row
+    try:
+        event = parse(data)
+    except ValueError:  # bytes that are no event: the hash comparison reports them
+        return True
+    copies = (event.id, event.ts, event.tenant, type(event).__struct_config__.tag, event.request_id)
+    return (identifier, ts, tenant, kind, request_id) == copies
+
+
+def open_journal(paths: WorkspacePaths, settings: AuditSettings) -> SqliteJournal:
+    """The workspace's journal, for writing.
+
+    Raises:
+        JournalUnavailable: The file cannot be opened or created.
+    """
+    return SqliteJournal(paths.journal_db, settings)
+
+
+def open_reader(paths: WorkspacePaths) -> SqliteJournalReader:
+    """The workspace's journal, for reading.
+
+    Raises:
+        JournalUnavailable: There is none.
+    """
+    return SqliteJournalReader(paths.journal_db)
