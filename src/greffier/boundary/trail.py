@@ -33,6 +33,7 @@ from greffier.core.ids import new_id
 from greffier.core.rulings import Allow, Deny, Finding, Refused, Ruling
 
 T = TypeVar("T")
+F = TypeVar("F")
 log = logging.getLogger(__name__)
 
 _PPM = 1_000_000
@@ -249,6 +250,25 @@ def enforce_now(trail: Trail, point: Point, ask: Callable[[], Ruling[T]]) -> T:
     except Exception as error:  # noqa: BLE001 - a stage that raises has refused, whatever it raised
         ruling = _unavailable(point, error)
     return _effect(trail, point, ruling, began)
+
+
+def enforce_fragment(trail: Trail, feed: Callable[[F], Ruling[T]], fragment: F) -> T:
+    """Screen one fragment of a stream. What it finds is noted; that it passed is not, or a stream would be all notes.
+
+    Raises:
+        Refused: The screen stopped the stream, or could not rule.
+    """
+    ruling: Ruling[T]
+    try:
+        ruling = feed(fragment)
+    except Exception as error:  # noqa: BLE001 - a stage that raises has refused, whatever it raised
+        ruling = _unavailable(Point.SCREEN_OUTPUT, error)
+    if isinstance(ruling, Allow):
+        if ruling.findings:
+            trail.found(ruling.findings, "output")
+        return ruling.value
+    trail.ruled(Point.SCREEN_OUTPUT, ruling, 0)
+    raise Refused(ruling)
 
 
 _GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connection.")
