@@ -46,6 +46,11 @@ class WorkspacePaths:
         return self.state / "releases"
 
     @property
+    def schemas(self) -> Path:
+        """JSON Schemas for editors; written by ``greffier init`` and ``greffier config schema``."""
+        return self.state / "schemas"
+
+    @property
     def run(self) -> Path:
         """Sockets, pids and addresses of running processes, mode 0700."""
         return self.state / "run"

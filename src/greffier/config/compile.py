@@ -1,0 +1,83 @@
+"""From a bundle to the Snapshot that the data plane owns."""
+
+from greffier.config.bundle import Bundle, digest
+from greffier.config.money import to_micro
+from greffier.config.settings import WorkspaceSettings
+from greffier.config.snapshot import Snapshot
+from greffier.core.deployment import Deployment, Price, Timeouts
+from greffier.core.prompt import Prompt
+from greffier.llm.settings import DeploymentSettings, PriceSettings
+
+
+def compile_snapshot(bundle: Bundle, *, signed_by: str, now_ms: int) -> Snapshot:
+    """Compile a bundle.
+
+    Args:
+        bundle: The bundle; verified, or built from the files in development mode.
+        signed_by: Name of the key whose signature was verified; empty for an unsigned bundle.
+        now_ms: Wall clock, milliseconds since the epoch.
+    """
+    content = bundle.content
+    return Snapshot(
+        revision=bundle.revision,
+        signed_by=signed_by,
+        built_ms=now_ms,
+        workspace=content.workspace,
+        use_cases=content.use_cases,
+        use_case_digests={name: digest(use_case) for name, use_case in content.use_cases.items()},
+        rules=content.rules,
+        screens=content.screens,
+        topics=content.topics,
+        deployments={
+            name: _deployment(name, settings, content.workspace) for name, settings in content.deployments.items()
+        },
+        deployment_settings=content.deployments,
+        models=content.models,
+        prompts={
+            name: Prompt(
+                name=name,
+                version=prompt.front.version,
+                digest=prompt.digest,
+                text=prompt.text,
+                variables={key: variable.default for key, variable in prompt.front.variables.items()},
+            )
+            for name, prompt in content.prompts.items()
+        },
+    )
+
+
+def _deployment(name: str, settings: DeploymentSettings, workspace: WorkspaceSettings) -> Deployment:
+    timeouts = settings.timeouts
+    return Deployment(
+        name=name,
+        provider=settings.provider,
+        model=settings.model,
+        location=settings.location,
+        region=settings.region,
+        data_classes=data_classes(settings, workspace),
+        price=_price(settings.price),
+        timeouts=Timeouts(timeouts.connect_s, timeouts.first_token_s, timeouts.total_s),
+        capabilities=settings.capabilities,
+        max_output_tokens=settings.max_output_tokens,
+        context_tokens=settings.context_tokens,
+        extra_parameters=settings.extra_parameters,
+    )
+
+
+def data_classes(settings: DeploymentSettings, workspace: WorkspaceSettings) -> tuple[str, ...]:
+    """Data classes a deployment may process: as written, or all on our own machines, or those allowed outside."""
+    if settings.data_classes is not None:
+        return settings.data_classes
+    on_premises = settings.location == "on_premises"
+    return tuple(sorted(name for name, c in workspace.data_classes.items() if on_premises or c.external_by_default))
+
+
+def _price(price: PriceSettings | None) -> Price | None:
+    if price is None:
+        return None
+    cached = price.cached_per_million
+    return Price(
+        to_micro(price.input_per_million),
+        to_micro(price.output_per_million),
+        None if cached is None else to_micro(cached),
+    )

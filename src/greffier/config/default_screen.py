@@ -1,0 +1,57 @@
+"""The screen that every use case gets unless it names another; a workspace replaces it by defining ``default``."""
+
+from greffier.guardrails.settings import ScreenRule, ScreenSettings
+
+_DETECTORS = ("identifiers", "secrets", "injection", "leak", "health")
+_ATTACKS = ("prompt_injection", "jailbreak", "indirect_injection")
+_PERSONAL = (
+    "PERSON",
+    "EMAIL",
+    "PHONE",
+    "IBAN",
+    "NATIONAL_ID",
+    "TAX_ID",
+    "PASSPORT",
+    "ADDRESS",
+    "DATE_OF_BIRTH",
+    "IP_ADDRESS",
+    "LICENSE_PLATE",
+)
+
+
+def default_screen() -> ScreenSettings:
+    """Return the built-in screen: cards and secrets are redacted, attacks refused, health data kept on premises.
+
+    Personal identifiers are flagged, not removed: what an assistant may see is the use case's own decision, and a
+    workspace that wants them redacted says so in a screen of its own.
+    """
+    return ScreenSettings(
+        title="Built-in default",
+        detectors=_DETECTORS,
+        input=(
+            ScreenRule(
+                id="default-injection",
+                types=_ATTACKS,
+                at_least=0.9,
+                then="deny",
+                message="The text tries to override the instructions of this service.",
+            ),
+            ScreenRule(id="default-suspicion", types=(*_ATTACKS, "obfuscation"), at_least=0.5, then="flag"),
+            ScreenRule(id="default-secrets", types=("SECRET",), then="redact"),
+            ScreenRule(id="default-cards", types=("CREDIT_CARD",), then="redact"),
+            ScreenRule(id="default-health", types=("HEALTH",), then="on_premises"),
+            ScreenRule(id="default-personal", types=_PERSONAL, then="flag"),
+        ),
+        output=(
+            ScreenRule(
+                id="default-leak",
+                types=("prompt_leak",),
+                at_least=0.8,
+                then="deny",
+                message="The answer would have revealed internal instructions.",
+            ),
+            ScreenRule(id="default-output-secrets", types=("SECRET",), then="redact"),
+            ScreenRule(id="default-output-cards", types=("CREDIT_CARD",), then="redact"),
+            ScreenRule(id="default-output-personal", types=_PERSONAL, then="flag"),
+        ),
+    )

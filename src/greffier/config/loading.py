@@ -1,0 +1,67 @@
+"""Which configuration is in force, and whether it may have changed."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from greffier.config.bundle import build
+from greffier.config.compile import compile_snapshot
+from greffier.config.files import FOLDERS, SETTINGS_FILE
+from greffier.config.paths import WorkspacePaths
+from greffier.config.problems import ConfigError
+from greffier.config.releases import current_pointer, load_release, trust_folder
+from greffier.config.snapshot import Snapshot
+from greffier.core.clock import Clock, SystemClock
+
+
+def load_snapshot(paths: WorkspacePaths, clock: Clock | None = None) -> Snapshot:
+    """Load the configuration in force.
+
+    When a release was put in force, it and nothing else is loaded, and its signature must hold. Without one, the
+    files themselves are compiled, unsigned, if the workspace declares ``unsafe_development_mode``.
+
+    Raises:
+        ConfigError: There is nothing that may be served; the reason and the remedy are in it. Never a fallback.
+    """
+    now_ms = (clock or SystemClock()).wall_ms()
+    if os.path.lexists(current_pointer(paths)):
+        bundle, signed_by = load_release(paths)
+        return compile_snapshot(bundle, signed_by=signed_by, now_ms=now_ms)
+    bundle = build(paths.root)
+    if not bundle.content.workspace.unsafe_development_mode:
+        raise ConfigError(
+            "unsigned",
+            "The workspace has no signed release and does not run in development mode.",
+            "Run 'greffier config build --sign', or set unsafe_development_mode: true where nothing is at stake.",
+        )
+    return compile_snapshot(bundle, signed_by="", now_ms=now_ms)
+
+
+def fingerprint(paths: WorkspacePaths) -> str:
+    """Cheap sign that `load_snapshot` might now load something else: compares names, sizes and times, reads no file."""
+    sign = hashlib.sha256()
+    watched = _watched_release(paths) if os.path.lexists(current_pointer(paths)) else _watched_files(paths.root)
+    for path in watched:
+        try:
+            found = path.stat()
+        except OSError as error:
+            state = f"!{error.errno}"
+        else:
+            state = f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
+        sign.update(f"{path}\0{state}\n".encode("utf-8", "surrogateescape"))
+    return sign.hexdigest()
+
+
+def _watched_release(paths: WorkspacePaths) -> Iterator[Path]:
+    yield current_pointer(paths)
+    yield trust_folder(paths)
+    yield from sorted(trust_folder(paths).glob("*.pem"))
+
+
+def _watched_files(root: Path) -> Iterator[Path]:
+    yield root / SETTINGS_FILE
+    for folder in FOLDERS:
+        yield root / folder
+        if (root / folder).is_dir():
+            yield from sorted((root / folder).iterdir())

@@ -1,0 +1,120 @@
+"""Signed releases in the state folder, and the one pointer that says which is in force.
+
+``releases/REVISION/bundle.json`` and ``bundle.sig`` never change once written; ``releases/current`` holds a revision
+and is replaced by a rename, so a reader sees the old release or the new one, never half of each.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from greffier.config.bundle import MAX_BUNDLE_BYTES, Bundle, parse_bundle
+from greffier.config.paths import WorkspacePaths
+from greffier.config.problems import ConfigError
+from greffier.config.signing import MAX_SIGNATURE_BYTES, Signer, fingerprint, sign, trusted_keys, verify
+
+BUNDLE_FILE = "bundle.json"
+SIGNATURE_FILE = "bundle.sig"
+_REVISION = re.compile(r"[0-9a-f]{64}")
+
+
+def trust_folder(paths: WorkspacePaths) -> Path:
+    """Where the public keys that count lie."""
+    return paths.secrets / "trusted"
+
+
+def current_pointer(paths: WorkspacePaths) -> Path:
+    """The file that names the release in force."""
+    return paths.releases / "current"
+
+
+def store_release(paths: WorkspacePaths, bundle: Bundle, signer: Signer) -> Path:
+    """Sign a bundle, store it as a release and put it in force; return the release's folder.
+
+    Raises:
+        SignerError: The key cannot be used.
+        ConfigError: The key is not one that this installation trusts, or not one that ``bundle_keys`` expects.
+    """
+    signature = sign(bundle.data, signer)
+    _expected(bundle, fingerprint(signer.public_key_der()))
+    verify(bundle.data, signature, trusted_keys(trust_folder(paths)))
+    paths.ensure()
+    folder = paths.releases / bundle.revision
+    folder.mkdir(mode=0o700, exist_ok=True)
+    replace_file(folder / BUNDLE_FILE, bundle.data)
+    replace_file(folder / SIGNATURE_FILE, signature)
+    activate(paths, bundle.revision)
+    return folder
+
+
+def activate(paths: WorkspacePaths, revision: str) -> None:
+    """Put a stored release in force; whether its signature holds is checked by everyone who loads it."""
+    replace_file(current_pointer(paths), revision.encode() + b"\n")
+
+
+def load_release(paths: WorkspacePaths) -> tuple[Bundle, str]:
+    """Load the release in force; return it with the name of the key that signed it.
+
+    Raises:
+        ConfigError: It is missing, damaged, or not signed by a trusted key. There is no fallback.
+    """
+    revision = _read(current_pointer(paths), 128).decode("ascii", "replace").strip()
+    if not _REVISION.fullmatch(revision):
+        raise ConfigError(
+            "release_missing",
+            "releases/current does not name a release.",
+            "Run 'greffier config build --sign' to make one.",
+        )
+    folder = paths.releases / revision
+    data = _read(folder / BUNDLE_FILE, MAX_BUNDLE_BYTES)
+    signed_by = verify(data, _read(folder / SIGNATURE_FILE, MAX_SIGNATURE_BYTES), trusted_keys(trust_folder(paths)))
+    bundle = parse_bundle(data)  # only now: nothing of an unverified bundle is looked at
+    if bundle.revision != revision:
+        raise ConfigError(
+            "release_mismatch",
+            f"releases/{revision[:16]}... holds another bundle than its name says.",
+            "Restore the release's files, or build it again.",
+        )
+    _expected(bundle, fingerprint(trusted_keys(trust_folder(paths))[signed_by]))
+    return bundle, signed_by
+
+
+def _expected(bundle: Bundle, key: str) -> None:
+    expected = bundle.content.workspace.bundle_keys
+    if expected and key not in expected:
+        raise ConfigError(
+            "signature_unexpected",
+            f"The workspace's bundle_keys do not list the key {key[:16]}....",
+            "Sign with a key that bundle_keys lists, or add the fingerprint there.",
+        )
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that it holds the old bytes or the new ones, whatever happens in between."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise ConfigError(
+            "release_missing",
+            f"{path.parent.name}/{path.name} cannot be read: {error.strerror}.",
+            "Restore the release's files, or build it again with 'greffier config build --sign'.",
+        ) from error
+    if len(data) > limit:
+        raise ConfigError("bundle_invalid", f"{path.name} is larger than {limit} bytes.", "Restore the file.")
+    return data

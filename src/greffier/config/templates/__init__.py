@@ -1,0 +1,1 @@
+"""Workspaces to start from, shipped as package data."""
