@@ -1,0 +1,1 @@
+"""Detectors: each measures one kind of thing and never acts."""

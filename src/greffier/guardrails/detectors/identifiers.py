@@ -1,0 +1,227 @@
+"""Identifiers of people and accounts: shapes found in one pass, then check digits, numbering plans and context words."""
+
+import ipaddress
+from collections.abc import Callable, Iterator
+
+from stdnum import iban, luhn
+from stdnum.ch import uid as ch_uid
+from stdnum.eu import vat
+from stdnum.gb import vat as gb_vat
+
+from greffier.core.rulings import Finding
+from greffier.guardrails.detectors import national_ids, papers, phones
+from greffier.guardrails.matching import Pattern, PatternSet, Text
+from greffier.guardrails.ports import Passage
+from greffier.guardrails.words import before, bounded, names
+
+_LABELLED = 0.95
+_DATA_CLASS = {"IP_ADDRESS": "personal", "MAC_ADDRESS": "personal"}
+
+_TLD = r"[A-Za-zÀ-ɏ]{2,24}"
+_EMAIL = r"[A-Za-z0-9À-ɏ_](?:[A-Za-z0-9À-ɏ._%+'&=~-]{0,62}[A-Za-z0-9À-ɏ_+-])?@(?:[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,61}[A-Za-z0-9À-ɏ])?\.){1,8}" + _TLD
+_AT = r"(?:[ ]?(?:\(at\)|\[at\]|\{at\}|<at>|\(@\)|\[@\]|\(arroba\)|\(ät\)|\(chiocciola\))[ ]?|[ ](?:at|AT|arroba|chiocciola|arobase)[ ])"
+_DOT = r"(?:[ ]?(?:\(dot\)|\[dot\]|\{dot\}|<dot>|\(punkt\)|\[punkt\]|\(point\)|\(punto\)|\[\.\]|\(\.\))[ ]?|[ ](?:dot|DOT|punkt|point|punto|punt)[ ]|\.)"
+_EMAIL_SPOKEN = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}(?:" + _DOT + r"[A-Za-z0-9]{1,30}){0,3}" + _AT + r"[A-Za-z0-9-]{1,40}(?:" + _DOT + r"[A-Za-z0-9-]{2,24}){1,3}"
+_IPV6 = r"\b[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?"
+_VAT_COUNTRIES = "AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|GR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI|CHE"
+
+Check = Callable[[Passage, int, int], tuple[float, int, int]]
+"""From a candidate span to a score and the exact span; score 0 rejects."""
+
+
+def _email(_passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    return 1.0, start, end
+
+
+def _email_spoken(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    spelled = passage.text[start:end]
+    marked = any(mark in spelled for mark in "([{<")
+    labelled = names(before(passage.text, start, 30), ("mail", "write", "contact", "schreib", "ecri", "escrib", "scriv", "schrijf"))
+    return (0.85 if marked else 0.7 if labelled else 0.0), start, end
+
+
+def _iban(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    """Take the longest prefix with valid check digits: a word may follow the account number."""
+    candidate = passage.text[start:end]
+    length = _IBAN_LENGTHS.get(candidate[:2].upper())
+    if length is None:
+        return 0.0, start, end
+    taken = 0
+    for at, char in enumerate(candidate):
+        taken += char.isalnum()
+        if taken == length:
+            stop = start + at + 1
+            if iban.is_valid(candidate[: at + 1], check_country=False) and bounded(passage.text, start, stop):
+                return 1.0, start, stop
+            break
+    return 0.0, start, end
+
+
+def _card(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    number = "".join(char for char in passage.text[start:end] if char.isdigit())
+    if not luhn.is_valid(number) or len(set(number)) == 1:
+        return 0.0, start, end
+    if not any(lo <= int(number[: len(str(lo))]) <= hi and len(number) in lengths for lo, hi, lengths in _ISSUERS):
+        return 0.0, start, end
+    text = passage.text
+    if not bounded(text, start, end) or (start and text[start - 1] in ".-" and start > 1 and text[start - 2].isdigit()):
+        return 0.0, start, end
+    return _LABELLED, start, end
+
+
+def _ipv4(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    text = passage.text
+    if (start and text[start - 1] in ".0123456789-") or (end < len(text) - 1 and text[end] in ".-" and text[end + 1].isdigit()):
+        return 0.0, start, end
+    try:
+        address = ipaddress.IPv4Address(text[start:end])
+    except ValueError:
+        return 0.0, start, end
+    if names(before(text, start, 20), ("version", "v.", "release", "section", "chapter", "kapitel", "build", "firmware")):
+        return 0.0, start, end
+    quiet = address.is_loopback or address.is_unspecified or text[start:end].startswith("255.")
+    return (0.3 if quiet else 0.9), start, end
+
+
+def _ipv6(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    text = passage.text
+    if (start and (text[start - 1].isalnum() or text[start - 1] == ":")) or (end < len(text) and text[end].isalnum()):
+        return 0.0, start, end
+    while end > start and text[end - 1] == ":" and text[end - 2 : end] != "::":
+        end -= 1
+    try:
+        address = ipaddress.IPv6Address(text[start:end])
+    except ValueError:
+        return 0.0, start, end
+    short = end - start < 8  # noqa: PLR2004 - "::1" and C++ scopes like "a::b" are no one's address
+    return (0.0 if short or address.is_loopback or address.is_unspecified else 0.9), start, end
+
+
+def _mac(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    fits = bounded(passage.text, start, end) and passage.text[end : end + 1] not in {":", "-"}
+    return (0.8 if fits else 0.0), start, end
+
+
+def _vat(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    number = passage.text[start:end]
+    if not bounded(passage.text, start, end):
+        return 0.0, start, end
+    country = number[:2].upper()
+    if country == "CH":
+        valid = ch_uid.is_valid(number)
+    elif country in {"GB", "XI"}:
+        valid = gb_vat.is_valid(number)
+    else:
+        valid = vat.is_valid(number)
+    if not valid:
+        return 0.0, start, end
+    labelled = names(before(passage.text, start), _VAT_LABELS)
+    return (_LABELLED if labelled else 0.8), start, end
+
+
+def _labelled_tax(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    """A number announced as a tax number: the label is the evidence, nine digits or more the shape."""
+    digits = sum(char.isdigit() for char in passage.text[start:end])
+    return (0.8 if digits >= 8 and bounded(passage.text, start, end) else 0.0), start, end  # noqa: PLR2004
+
+
+def _phone(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    text = passage.text
+    while end > start and not text[end - 1].isdigit():
+        end -= 1
+    if start and (text[start - 1].isalnum() or text[start - 1] in "+_"):
+        return 0.0, start, end
+    if end < len(text) and (text[end].isalnum() or text[end] in "_%"):
+        return 0.0, start, end
+    return phones.phone_score(text, start, end, passage.lang), start, end
+
+
+def _scheme_check(scheme: national_ids.Scheme) -> Check:
+    def check(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+        text = passage.text
+        if not bounded(text, start, end) or not scheme.valid(text[start:end].upper()):
+            return 0.0, start, end
+        window = before(text, start)
+        if names(window, scheme.labels):
+            return _LABELLED, start, end
+        if names(window[-40:], national_ids.GENERIC_LABELS):
+            return 0.85, start, end
+        if scheme.weak or (start and text[start - 1] in "-_/#"):
+            return 0.0, start, end
+        return scheme.score, start, end
+
+    return check
+
+
+_IBAN_LENGTHS = {
+    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28, "CH": 21,
+    "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18, "FO": 18, "FR": 27,
+    "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IQ": 23, "IS": 26,
+    "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20, "LU": 20, "LV": 21, "MC": 27, "MD": 24,
+    "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18, "NO": 15, "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29,
+    "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23, "TN": 24,
+    "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
+}  # fmt: skip
+_ISSUERS = (
+    (4, 4, (13, 16, 19)), (51, 55, (16,)), (2221, 2720, (16,)), (34, 34, (15,)), (37, 37, (15,)), (6011, 6011, (16, 19)),
+    (644, 659, (16, 19)), (3528, 3589, (16, 17, 18, 19)), (300, 305, (14, 16)), (36, 36, (14, 16)), (38, 39, (14, 16)),
+    (62, 62, (16, 17, 18, 19)), (50, 50, (16, 17, 18, 19)), (56, 58, (16, 17, 18, 19)), (60, 63, (16, 17, 18, 19)), (67, 67, (16, 17, 18, 19)),
+)  # fmt: skip
+_VAT_LABELS = ("vat", "ust", "umsatzsteuer", "tva", "iva", "btw", "mwst", "uid", "nif", "tax", "moms", "steuer")
+
+_TAX_LABEL = (
+    r"(?:steuernummer|steuer-nr\.?|st\.-?nr\.?|tax (?:number|id|identification number)|tin|ein|numéro fiscal|numero fiscal"
+    r"|número de identificación fiscal|partita iva|p\. ?iva|btw-?(?:nummer|nr\.?|id)|vat (?:number|no\.?|id|reg(?:istration)?(?: no\.?)?)"
+    r"|n° (?:de )?tva|siret|siren|codice univoco|ust-?id(?:nr)?\.?|rsin)"
+)
+
+_GENERAL: tuple[tuple[Pattern, Check], ...] = (
+    (Pattern("email", _EMAIL, trigger="@", type="EMAIL"), _email),
+    (Pattern("email-spelled", _EMAIL_SPOKEN, trigger=r"[ (\[{<](?:at|AT|arroba|@|ät|chiocciola|arobase)[ )\]}>]", type="EMAIL"), _email_spoken),
+    (Pattern("iban", r"\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}\b", trigger=r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{2}", ignore_case=True, type="IBAN"), _iban),
+    (Pattern("card", r"\b[2-6](?:[ -]?[0-9]){12,18}\b", trigger=r"[0-9](?:[ -]?[0-9]){12}", type="CREDIT_CARD"), _card),
+    (Pattern("ipv4", r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", trigger=r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", type="IP_ADDRESS"), _ipv4),
+    (Pattern("ipv6", _IPV6, trigger=r"(?:[0-9A-Fa-f]:|:)[0-9A-Fa-f]{0,4}:", type="IP_ADDRESS"), _ipv6),
+    (Pattern("mac", r"\b[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}\b", trigger=r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]", type="MAC_ADDRESS"), _mac),
+    (Pattern("vat", rf"\b(?:{_VAT_COUNTRIES})[ -]?[A-Z0-9][0-9A-Z. -]{{6,14}}[0-9A-Z]\b|\b(?:{_VAT_COUNTRIES})[0-9A-Z]{{8,12}}\b", trigger=rf"(?:{_VAT_COUNTRIES})[ -]?[A-Z0-9][0-9A-Z. -]{{5}}", type="TAX_ID"), _vat),
+    (Pattern("tax-labelled", _TAX_LABEL + r"[ :#=.-]{1,4}([0-9][0-9 /-]{6,16}[0-9])\b", trigger=_TAX_LABEL.replace(r"\.?", "").replace(r"\.", "."), group=1, ignore_case=True, type="TAX_ID"), _labelled_tax),
+    (Pattern("phone", phones.CANDIDATE, trigger=r"[0-9](?:[ ]?[(./-]?[ ]?[0-9]\)?){5}", type="PHONE"), _phone),
+)  # fmt: skip
+
+
+class Identifiers:
+    """E-mail, telephone, account, card, network, tax, national and travel identifiers."""
+
+    name = "identifiers"
+    version = "1"
+
+    def __init__(self) -> None:
+        rules = [*_GENERAL]
+        rules += [
+            (Pattern(f"id-{scheme.id.lower()}", scheme.shape, ignore_case=True, type=scheme.type), _scheme_check(scheme))
+            for scheme in national_ids.SCHEMES
+        ]
+        rules += papers.RULES
+        self._patterns = PatternSet([pattern for pattern, _ in rules])
+        self._checks = [check for _, check in rules]
+
+    def examine(self, passage: Passage) -> tuple[Finding, ...]:
+        """Return every identifier whose check holds; overlaps are left to the engine."""
+        text = Text(passage.text)
+        candidates = self._patterns.candidates(text)
+        if not candidates:
+            return ()
+        return tuple(self._confirmed(passage, text, candidates))
+
+    def _confirmed(self, passage: Passage, text: Text, candidates: list[int]) -> Iterator[Finding]:
+        for index in candidates:
+            pattern = self._patterns.patterns[index]
+            check = self._checks[index]
+            for match in self._patterns.matches(index, text):
+                first, last = match.span(pattern.group)
+                if first < 0:
+                    continue
+                score, start, end = check(passage, text.point(first), text.point(last))
+                if score > 0:
+                    data_class = "payment" if pattern.type == "CREDIT_CARD" else "personal"
+                    yield Finding(self.name, pattern.type, start, end, score, rule=pattern.id, data_class=data_class)

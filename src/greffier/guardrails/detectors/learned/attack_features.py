@@ -1,0 +1,133 @@
+"""What the injection model sees: which concepts stand near which, in overlapping windows, whatever the language.
+
+Words are replaced by concepts ("ignore", "ignoriere" and "negeer" are one), so that a model trained on few sources
+weighs grammar ("override, previous, instructions") instead of the sources' vocabulary.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from greffier.guardrails.detectors.learned.text import (
+    Codes,
+    Ints,
+    Lexicon,
+    Markers,
+    code_points,
+    fold_codes,
+    read_lexicon,
+    squeeze,
+)
+
+BLOCK: Final = 128
+"""Windows are two blocks long and start at every block (characters)."""
+
+_LAGS: Final = 8
+_REACH: Final = 72
+_SHAPES: Final = ("QUOTE", "QMARK", "BANG", "START", "CODE")
+_MAX_CODE: Final = 0x3000
+
+
+def _codes_of(chars: str) -> list[int]:
+    return [ord(char) for char in chars]
+
+
+_SHAPE_OF: Final = np.full(_MAX_CODE, -1, dtype=np.int64)
+_SHAPE_OF[_codes_of('"“”«»„‘`')] = 0
+_SHAPE_OF[_codes_of("?¿")] = 1
+_SHAPE_OF[_codes_of("!")] = 2
+_SHAPE_OF[_codes_of("\n.:")] = 3
+_SHAPE_OF[_codes_of("{}=;()")] = 4
+
+
+class Windows(msgspec.Struct, frozen=True):
+    """Sparse features of each window.
+
+    Attributes:
+        count: Number of windows.
+        rows: Window of each feature occurrence.
+        columns: Feature of each occurrence.
+        length: Length of the text (characters).
+    """
+
+    count: int
+    rows: Ints
+    columns: Ints
+    length: int
+
+    def span(self, window: int) -> tuple[int, int]:
+        """Return the offsets of a window in the text."""
+        return window * BLOCK, min(self.length, (window + 2) * BLOCK)
+
+
+class AttackFeatures:
+    """Turns a text into windows of concept features."""
+
+    def __init__(self, lexicons: Path) -> None:
+        self._lexicon: Lexicon = read_lexicon(lexicons / "attack.txt", lexicons / "harm.txt")
+        self._markers = Markers(lexicons / "markers.txt")
+        self.digest = f"{self._lexicon.digest[:32]}{self._markers.digest[:32]}"
+        self.concepts = self._lexicon.concepts + self._markers.concepts + _SHAPES
+        self.size = len(self.concepts)
+        self.features = self.size + self.size * self.size
+        """Number of features: each concept, and each ordered pair of concepts."""
+
+    def name(self, feature: int) -> str:
+        """Return a readable name of a feature, for explanations."""
+        if feature < self.size:
+            return self.concepts[feature]
+        first, second = divmod(feature - self.size, self.size)
+        return f"{self.concepts[first]}>{self.concepts[second]}"
+
+    def events(self, text: str) -> tuple[Ints, Ints]:
+        """Return (concept, position) of everything recognised, ordered by position."""
+        codes = code_points(text)
+        squeezed, origin = squeeze(fold_codes(codes))
+        concept, start, _ = self._lexicon.find(squeezed)
+        lowered = text.lower()
+        marker, marker_end = self._markers.find(lowered)
+        shape, shape_at = self._shapes(codes)
+        known = len(self._lexicon.concepts)
+        # A match begins with the space before its word, so the word itself begins one later.
+        places = np.concatenate((origin[np.minimum(start + 1, len(origin) - 1)], np.minimum(marker_end, len(text)), shape_at))
+        concepts = np.concatenate((concept, marker + known, shape + known + len(self._markers.concepts)))
+        order = np.argsort(places, kind="stable")
+        concepts, places = concepts[order], places[order]
+        # The same concept twice at one place (a word and a phrase that begins with it) counts once.
+        fresh = np.ones(len(concepts), dtype=bool)
+        fresh[1:] = (concepts[1:] != concepts[:-1]) | (places[1:] - places[:-1] > 1)
+        return concepts[fresh], places[fresh]
+
+    def _shapes(self, codes: Codes) -> tuple[Ints, Ints]:
+        shapes = np.where(codes < _MAX_CODE, _SHAPE_OF[np.minimum(codes, _MAX_CODE - 1)], -1)
+        places = np.flatnonzero(shapes >= 0)
+        kinds = shapes[places]
+        fresh = np.ones(len(kinds), dtype=bool)
+        fresh[1:] = (kinds[1:] != kinds[:-1]) | (places[1:] - places[:-1] > 24)
+        return np.concatenate(([3], kinds[fresh])), np.concatenate(([0], places[fresh])).astype(np.int64)
+
+    def windows(self, text: str) -> Windows:
+        """Return the features of each window. Cost is linear in the length of the text."""
+        concepts, places = self.events(text)
+        count = max(1, -(-len(text) // BLOCK) - 1)
+        columns = [concepts]
+        first_place = [places]
+        last_place = [places]
+        for lag in range(1, _LAGS + 1):
+            if len(concepts) <= lag:
+                break
+            near = places[lag:] - places[:-lag] <= _REACH
+            before, after = concepts[:-lag][near], concepts[lag:][near]
+            columns.append(self.size + before * self.size + after)
+            first_place.append(places[:-lag][near])
+            last_place.append(places[lag:][near])
+        column = np.concatenate(columns)
+        first, last = np.concatenate(first_place) // BLOCK, np.concatenate(last_place) // BLOCK
+        # Window w covers blocks w and w + 1: an occurrence is in it if both its ends are.
+        inside_earlier = (first == last) & (last >= 1)
+        row = np.concatenate((np.minimum(first, count - 1), np.minimum(last[inside_earlier] - 1, count - 1)))
+        keys = np.unique(row * self.features + np.concatenate((column, column[inside_earlier])))
+        rows, columns_of = np.divmod(keys, self.features)
+        return Windows(count=count, rows=rows, columns=columns_of, length=len(text))

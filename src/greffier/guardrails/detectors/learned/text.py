@@ -1,0 +1,184 @@
+"""Folding of text to a plain form of the same length, and concept lexicons that are matched in it.
+
+Everything here is one to one in length, so offsets in the folded text are offsets in the original.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import ahocorasick
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint32]
+
+_TABLE_SIZE: Final = 0x3000
+_SPACE: Final = 32
+
+
+def _fold_code(code: int) -> int:
+    """Return the folded code point: lower case, no accent, punctuation as a space."""
+    char = chr(code).lower()[:1]
+    if char in "ßẞ":
+        return ord("s")
+    if char in "œøðþł":
+        return ord({"œ": "o", "ø": "o", "ð": "d", "þ": "t", "ł": "l"}[char])
+    if char == "æ":
+        return ord("a")
+    base = unicodedata.normalize("NFKD", char)[:1].lower()
+    if base == "@" or base.isalnum():
+        return ord(base)
+    return _SPACE
+
+
+_FOLD: Final[Codes] = np.array([_fold_code(code) for code in range(_TABLE_SIZE)], dtype=np.uint32)
+
+
+def code_points(text: str) -> Codes:
+    """Return the text's code points as an array."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def fold_codes(codes: Codes) -> Codes:
+    """Fold code points one to one; those beyond the table (emoji, CJK) become spaces."""
+    return np.where(codes < _TABLE_SIZE, _FOLD[np.minimum(codes, _TABLE_SIZE - 1)], np.uint32(_SPACE))
+
+
+def as_text(codes: Codes) -> str:
+    """Return code points as a string."""
+    return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def fold(text: str) -> str:
+    """Return the folded text, of the same length."""
+    return as_text(fold_codes(code_points(text)))
+
+
+def padded(folded: str) -> str:
+    """Return the folded text between two spaces, as lexicons match it (offsets move by one)."""
+    return f" {folded} "
+
+
+def squeeze(codes: Codes) -> tuple[str, Ints]:
+    """Return the folded text with runs of spaces made one and a space at both ends, and each character's origin.
+
+    Phrases in a lexicon are written with single spaces, so that "don't   tell" and "don't\\ntell" both match.
+    """
+    spaces = codes == _SPACE
+    keep = ~spaces
+    keep[1:] |= ~spaces[:-1]
+    origin = np.flatnonzero(keep)
+    return f" {as_text(codes[origin])} ", np.concatenate(([0], origin, [len(codes)])).astype(np.int64)
+
+
+class Lexicon:
+    """Words and phrases in several languages, each standing for a concept.
+
+    Attributes:
+        concepts: Names of the concepts, in the order of their numbers.
+        digest: SHA-256 of the files it was read from, so that a model can insist on the lexicon it was trained with.
+    """
+
+    def __init__(self, sections: Mapping[str, Mapping[str, tuple[str, ...]]], digest: str) -> None:
+        self.concepts: tuple[str, ...] = tuple(sections)
+        self.digest = digest
+        meanings: dict[str, set[int]] = {}
+        for number, languages in enumerate(sections.values()):
+            for entries in languages.values():
+                for entry in entries:
+                    meanings.setdefault(_key(entry), set()).add(number)
+        self._automaton = ahocorasick.Automaton(ahocorasick.STORE_INTS)
+        rows: list[tuple[int, ...]] = []
+        numbers: dict[tuple[int, ...], int] = {}
+        lengths: list[int] = []
+        kinds: list[int] = []
+        for key in sorted(meanings):
+            kind = tuple(sorted(meanings[key]))
+            if kind not in numbers:
+                numbers[kind] = len(rows)
+                rows.append(kind)
+            self._automaton.add_word(key, len(lengths))
+            lengths.append(len(key))
+            kinds.append(numbers[kind])
+        self._automaton.make_automaton()
+        self._lengths = np.array(lengths, dtype=np.int64)
+        width = max(len(row) for row in rows)
+        table = np.full((len(rows), width), -1, dtype=np.int64)
+        for index, row in enumerate(rows):
+            table[index, : len(row)] = row
+        self._meanings = table[np.array(kinds, dtype=np.int64)]
+
+    def find(self, squeezed: str) -> tuple[Ints, Ints, Ints]:
+        """Return (concept, start, end) of every match in a squeezed text, ordered by end; offsets into ``squeezed``."""
+        hits = np.array(list(self._automaton.iter(squeezed)), dtype=np.int64).reshape(-1, 2)
+        meanings = self._meanings[hits[:, 1]]
+        present = meanings >= 0
+        ends = np.repeat(hits[:, 0] + 1, present.sum(axis=1))
+        starts = ends - np.repeat(self._lengths[hits[:, 1]], present.sum(axis=1))
+        return meanings[present], starts, ends
+
+
+def _key(entry: str) -> str:
+    """Return what the automaton matches: a leading space, and a trailing one unless the entry is a prefix."""
+    if entry == "@":
+        return entry
+    words = " ".join(fold(entry.rstrip("*").replace("_", " ")).split())
+    return f" {words}" if entry.endswith("*") else f" {words} "
+
+
+def read_sections(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Read a lexicon file: ``[CONCEPT]`` headings, then ``language: entries`` lines; ``#`` starts a comment line."""
+    sections: dict[str, dict[str, tuple[str, ...]]] = {}
+    heading = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            heading = line.strip("[]")
+            sections[heading] = {}
+        else:
+            language, _, entries = line.partition(":")
+            known = sections[heading].get(language, ())
+            sections[heading][language] = known + tuple(entries.split())
+    return sections
+
+
+def read_lexicon(*paths: Path) -> Lexicon:
+    """Read lexicon files into one lexicon; a concept that stands in two files is joined."""
+    sections: dict[str, dict[str, tuple[str, ...]]] = {}
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+        for concept, languages in read_sections(path).items():
+            joined = sections.setdefault(concept, {})
+            for language, entries in languages.items():
+                joined[language] = joined.get(language, ()) + entries
+    return Lexicon(sections, digest.hexdigest())
+
+
+class Markers:
+    """Literal strings, matched in the lower-cased text with its punctuation."""
+
+    def __init__(self, path: Path) -> None:
+        data = path.read_bytes()
+        self.digest = hashlib.sha256(data).hexdigest()
+        concepts: list[str] = []
+        self._automaton = ahocorasick.Automaton(ahocorasick.STORE_INTS)
+        for line in data.decode("utf-8").splitlines():
+            if not line or line.startswith("# Literal"):
+                continue
+            if line.startswith("[") and line.endswith("]") and line[1:-1].isupper() and " " not in line:
+                concepts.append(line[1:-1])
+            else:
+                self._automaton.add_word(line.replace("\\n", "\n"), len(concepts) - 1)
+        self._automaton.make_automaton()
+        self.concepts = tuple(concepts)
+
+    def find(self, lowered: str) -> tuple[Ints, Ints]:
+        """Return (concept, end) of every literal, ordered by end."""
+        hits = np.array(list(self._automaton.iter(lowered)), dtype=np.int64).reshape(-1, 2)
+        return hits[:, 1], hits[:, 0] + 1

@@ -1,0 +1,78 @@
+"""Telephone numbers: cheap candidates, then libphonenumber's numbering plans, then context."""
+
+import phonenumbers
+
+from greffier.guardrails.words import after, before, names
+
+CANDIDATE = r"(?:\+|\b00[ ]?|\(0|\b)[0-9](?:[ ]?[(./-]?[ ]?[0-9]\)?){5,16}"
+
+_LABELS = (
+    "tel", "phone", "call", "mobil", "cell", "fax", "ruf", "handy", "anruf", "numero", "appel", "joindre", "llam", "movil",
+    "chiam", "cellulare", "bel", "gsm", "bereik", "whatsapp", "sms", "hotline", "contact", "reach", "ring", "text me",
+    "erreich", "durchwahl", "phone number", "terugbel", "nummer ist", "number is", "portable", "dial", "richiamare",
+)  # fmt: skip
+_SURE_LABELS = ("tel", "phone", "mobil", "handy", "fax", "gsm", "movil", "cellulare", "portable", "whatsapp", "rückruf")
+_NOT_PHONES = (
+    "order", "invoice", "bestell", "rechnung", "commande", "facture", "pedido", "factura", "ordine", "fattura", "factuur",
+    "version", "serial", "serien", "ticket", "tracking", "paket", "parcel", "colis", "paquete", "pacco", "pakket", "isbn",
+    "iban", "konto", "account", "rekening", "compte", "cuenta", "conto", "ref", "steuer", "kunden", "customer", "client",
+    "cliente", "klant", "article", "artikel", "sku", "ean", "poliza", "polizza", "polis", "police", "vertrag", "contract",
+    "commit", "sha", "port", "seed", "uuid", "id:", "id ", "total", "amount", "eur", "usd", "price",
+)  # fmt: skip
+_REGIONS = {
+    "de": ("DE", "AT", "CH", "LU"),
+    "fr": ("FR", "BE", "CH", "LU"),
+    "es": ("ES",),
+    "it": ("IT", "CH"),
+    "nl": ("NL", "BE"),
+    "en": ("GB", "IE", "US", "MT"),
+}
+_ALL_REGIONS = ("DE", "FR", "GB", "ES", "IT", "NL", "BE", "AT", "CH", "IE", "LU", "US", "PT", "PL", "DK", "SE", "FI", "NO")
+_MIN_DIGITS = 7
+_MAX_DIGITS = 15
+_CERTAIN = 0.9
+_LIKELY = 0.65
+
+
+def phone_score(text: str, start: int, end: int, lang: str = "") -> float:
+    """Confidence that the candidate is a telephone number; 0 when it cannot be one."""
+    number = text[start:end]
+    digits = sum(char.isdigit() for char in number)
+    if not _MIN_DIGITS <= digits <= _MAX_DIGITS:
+        return 0.0
+    window = before(text, start)
+    labelled = names(window, _LABELS) or names(after(text, end, 12), ("tel", "phone", "fax", "mobil"))
+    if number.startswith("+") or number.startswith("00"):
+        plain = number if number[0] == "+" else "+" + number.lstrip()[2:].lstrip()
+        if _valid(plain, None):
+            return _CERTAIN if number[0] == "+" or labelled else _LIKELY
+        if number[0] == "+":
+            return 0.0
+    if names(window[-40:], _NOT_PHONES) and not names(window[-25:], _SURE_LABELS):
+        return 0.0
+    separated = any(char in " .-/()" for char in number)
+    if not labelled and not (separated and (number[0] in "0(")):
+        return 0.0
+    if _date_like(number):
+        return 0.0
+    regions = _REGIONS.get(lang, ()) + _ALL_REGIONS if labelled else _REGIONS.get(lang, _ALL_REGIONS[:9])
+    if any(_valid(number, region) for region in dict.fromkeys(regions)):
+        return _CERTAIN if labelled else _LIKELY
+    return 0.0
+
+
+def _date_like(number: str) -> bool:
+    for mark in "./-":
+        parts = number.split(mark)
+        if len(parts) == 3 and all(part.isdigit() for part in parts):  # noqa: PLR2004 - day, month, year
+            lengths = sorted(len(part) for part in parts)
+            if lengths[1] <= 2 and lengths[2] in {2, 4}:  # noqa: PLR2004 - DD.MM.YYYY and its kin
+                return True
+    return False
+
+
+def _valid(number: str, region: str | None) -> bool:
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(number, region))
+    except phonenumbers.NumberParseException:
+        return False

@@ -1,0 +1,146 @@
+"""Many patterns over one text in one pass, in time linear in the text.
+
+A `PatternSet` first asks a multi-pattern automaton which patterns can match at all (Hyperscan on x86-64, an RE2 set
+elsewhere) and then lets RE2 find the exact spans of those few. Neither engine backtracks, so no text, however
+crafted, costs more than its length. The standard library's ``re`` is never used on text from outside.
+"""
+
+import platform
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import re2
+
+HYPERSCAN = platform.machine() in {"x86_64", "AMD64"}
+if HYPERSCAN:  # on other machines the package has no wheel; the RE2 set below gives the same answers, slower
+    import hyperscan
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """One pattern.
+
+    Attributes:
+        id: Name of the rule, unique in its set.
+        expression: RE2 syntax; finds the exact span.
+        trigger: A cheaper expression that matches wherever ``expression`` does; empty takes ``expression`` itself.
+            RE2 and Hyperscan must read it alike, so it holds literals, classes and alternatives only.
+        group: Group whose span is the finding; 0 is the whole match.
+        ignore_case: Whether letters match in either case.
+        score: Confidence a match deserves before any validation.
+        type: Finding type, for detectors whose patterns stand for one type each.
+    """
+
+    id: str
+    expression: str
+    trigger: str = ""
+    group: int = 0
+    ignore_case: bool = False
+    score: float = 1.0
+    type: str = ""
+
+
+class Text:
+    """A text with its UTF-8 bytes, and the way back from byte offsets to code points."""
+
+    __slots__ = ("_points", "data", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.data = text.encode("utf-8", "replace")  # a lone surrogate becomes one '?': offsets stay right
+        self._points: Any = None
+
+    def point(self, offset: int) -> int:
+        """Code points before the byte ``offset``."""
+        if len(self.data) == len(self.text):
+            return offset
+        if offset == 0:
+            return 0
+        if self._points is None:
+            starts = (np.frombuffer(self.data, dtype=np.uint8) & 0xC0) != 0x80  # noqa: PLR2004 - UTF-8 continuation
+            self._points = np.cumsum(starts)
+        return int(self._points[offset - 1])
+
+
+class PatternSet:
+    """Patterns scanned together. Immutable after construction; shared by all requests of a worker."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self.patterns = tuple(patterns)
+        self._exact = tuple(_compiled(pattern.expression, pattern.ignore_case) for pattern in self.patterns)
+        self._candidates = _automaton(tuple((p.trigger or p.expression, p.ignore_case) for p in self.patterns))
+
+    def candidates(self, text: Text) -> list[int]:
+        """Indexes of patterns that may match, ascending."""
+        return self._candidates(text.data)
+
+    def matches(self, index: int, text: Text) -> Iterator[Any]:
+        """RE2 matches of one pattern; their spans are byte offsets into ``text.data``."""
+        found: Iterator[Any] = self._exact[index].finditer(text.data)
+        return found
+
+    def spans(self, text: Text) -> Iterator[tuple[Pattern, int, int]]:
+        """Every match of every pattern with its span in code points."""
+        for index in self.candidates(text):
+            pattern = self.patterns[index]
+            for match in self.matches(index, text):
+                start, end = match.span(pattern.group)
+                if start >= 0 and end > start:
+                    yield pattern, text.point(start), text.point(end)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(expression: str, ignore_case: bool) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    options.max_mem = 64 << 20
+    return re2.compile(expression, options)
+
+
+@lru_cache(maxsize=64)
+def _automaton(triggers: tuple[tuple[str, bool], ...]) -> Any:
+    """Build the first stage once per set; a snapshot swap with the same rules costs nothing."""
+    if not triggers:
+        return lambda _data: []
+    return _hyperscan(triggers) if HYPERSCAN else _re2_set(triggers)
+
+
+def _hyperscan(triggers: tuple[tuple[str, bool], ...]) -> Any:
+    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
+    database = hyperscan.Database()
+    database.compile(
+        # Word boundaries differ between the engines, so the first stage ignores them: it may only ever say too much.
+        expressions=[expression.replace(r"\b", "").encode() for expression, _ in triggers],
+        ids=list(range(len(triggers))),
+        elements=len(triggers),
+        flags=[flags | (hyperscan.HS_FLAG_CASELESS if ignore_case else 0) for _, ignore_case in triggers],
+    )
+
+    def note(index: int, _start: int, _end: int, _flags: int, found: list[int]) -> None:
+        found.append(index)
+
+    def scan(data: bytes) -> list[int]:
+        found: list[int] = []
+        database.scan(data, match_event_handler=note, context=found)
+        found.sort()
+        return found
+
+    return scan
+
+
+def _re2_set(triggers: tuple[tuple[str, bool], ...]) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 256 << 20
+    automaton = re2.Set.SearchSet(options)
+    for expression, ignore_case in triggers:
+        automaton.Add(f"(?i){expression}" if ignore_case else expression)
+    automaton.Compile()
+
+    def scan(data: bytes) -> list[int]:
+        return sorted(automaton.Match(data) or ())  # None when nothing matched
+
+    return scan

@@ -1,0 +1,61 @@
+"""Folding text for comparison: case and accents off, one code point in, one code point out."""
+
+import sys
+import unicodedata
+
+CONTEXT_CHARS = 60
+"""How far before a candidate a label may stand; research/guardrails.md section 2."""
+
+
+def _fold_table() -> dict[int, str]:
+    """Map every upper-case or accented letter to its plain lower-case letter, where that is a single one."""
+    table = {}
+    for code in range(0x41, min(sys.maxunicode, 0x2000)):
+        char = chr(code)
+        plain = unicodedata.normalize("NFD", char)[0].lower()
+        if len(plain) == 1 and plain != char and char.isalpha():
+            table[code] = plain
+    table[ord("ß")] = "s"
+    table[ord("ø")] = table[ord("Ø")] = "o"
+    table[ord("ł")] = table[ord("Ł")] = "l"
+    table[ord("’")] = "'"
+    return table
+
+
+_FOLD = _fold_table()
+
+
+def fold(text: str) -> str:
+    """Lower case without accents; the length never changes, so offsets stay."""
+    if text.isascii():
+        return text.lower()
+    return text.translate(_FOLD)
+
+
+def before(text: str, start: int, chars: int = CONTEXT_CHARS) -> str:
+    """The folded text before ``start``."""
+    return fold(text[max(0, start - chars) : start])
+
+
+def after(text: str, end: int, chars: int = CONTEXT_CHARS) -> str:
+    """The folded text after ``end``."""
+    return fold(text[end : end + chars])
+
+
+def names(window: str, labels: tuple[str, ...]) -> bool:
+    """Whether a label begins a word of the folded ``window``; endings may differ (plural, case)."""
+    for label in labels:
+        at = window.find(label)
+        while at >= 0:
+            if at == 0 or not window[at - 1].isalnum() or len(label) >= _LONG_LABEL:
+                return True
+            at = window.find(label, at + 1)
+    return False
+
+
+_LONG_LABEL = 7  # long labels also count inside compounds ("Rentenversicherungsnummer")
+
+
+def bounded(text: str, start: int, end: int) -> bool:
+    """Whether no letter or digit continues the span on either side."""
+    return not (start and text[start - 1].isalnum()) and not (end < len(text) and text[end].isalnum())
