@@ -1,0 +1,60 @@
+# Two commands do all the set-up: `make up` starts the platform with a demo workspace, `make test` runs all tests.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+.PHONY: help install dev up test check format bench docs lock clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(UV):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8,<1'
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/.installed ## Install Greffier into .venv (command: .venv/bin/greffier)
+
+dev: $(VENV)/.dev ## Install what tests and checks need, real test peers included
+	@scripts/peers
+
+up: install ## Start the platform with a demo workspace and a local model
+	@$(BIN)/greffier up
+
+test: dev ## Run all tests
+	$(BIN)/pytest -q $(ARGS)
+
+check: $(VENV)/.dev ## Lint, format, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## Measure the governed path; writes bench/RESULTS.md
+	$(BIN)/python bench/run.py
+
+docs: $(VENV)/.dev ## Generate docs/reference from the code
+	$(BIN)/python docs/generate.py
+
+lock: $(UV) ## Resolve the dependencies anew and write both lock files
+	$(UV) pip compile --quiet pyproject.toml --extra local --generate-hashes --no-header --output-file requirements.lock
+	$(UV) pip compile --quiet pyproject.toml --all-extras --group dev --generate-hashes --no-header --output-file requirements-dev.lock
+
+clean: ## Remove everything that was installed or built, the demo workspace included
+	rm -rf $(VENV) .venvs demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
