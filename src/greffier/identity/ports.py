@@ -1,0 +1,99 @@
+"""Ports of identity: where API keys are kept and where issuers' public keys come from."""
+
+from typing import Protocol
+
+import msgspec
+
+from greffier.identity.keys import KeyRecord
+
+
+class KeyStoreUnavailable(Exception):  # noqa: N818 - named for the condition the directory asks about
+    """The store of API keys cannot be read or written now. The message names the cause, never a key."""
+
+
+class KeyNotFound(Exception):  # noqa: N818 - named for the condition
+    """No key has this id."""
+
+
+class KeyConflict(Exception):  # noqa: N818 - named for the condition
+    """The key is not in a state that allows the act: already revoked, expired or rotated. The message says which."""
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """Which state of which store a reader has seen.
+
+    Attributes:
+        store: Random name given when the store was made; another name means other keys (a restored or new database).
+        number: Grows by at least one with every committed change.
+    """
+
+    store: str
+    number: int
+
+
+class KeyChanges(msgspec.Struct, frozen=True):
+    """Keys that changed.
+
+    Attributes:
+        generation: State the reader has reached once it applied ``records``.
+        records: Every key created, rotated or revoked since. A record may be delivered twice; none is left out.
+    """
+
+    generation: Generation
+    records: tuple[KeyRecord, ...]
+
+
+class KeyStore(Protocol):
+    """Keeps API keys. Blocking: called from a thread or the command line, never on the request path.
+
+    Keys are never deleted: a revoked or expired key stays, so that its holder is told why and audits stay readable.
+    Every method raises `KeyStoreUnavailable` when the store cannot be reached.
+    """
+
+    def create(self, record: KeyRecord) -> None:
+        """Add a key.
+
+        Raises:
+            KeyConflict: The id or the digest exists.
+        """
+        ...
+
+    def rotate(self, key_id: str, successor: KeyRecord, retire_ms: int) -> KeyRecord:
+        """Add ``successor`` and let ``key_id`` expire at ``retire_ms`` (or at its own expiry, if that is sooner).
+
+        Both happen or neither. Returns the old key as it now stands.
+
+        Raises:
+            KeyNotFound: No such key.
+            KeyConflict: The key is revoked, expired (at ``successor.created_ms``) or has a successor already.
+        """
+        ...
+
+    def revoke(self, key_id: str, *, at_ms: int, reason: str) -> KeyRecord:
+        """Withdraw a key for good. Returns it as it now stands.
+
+        Raises:
+            KeyNotFound: No such key.
+            KeyConflict: The key is revoked already.
+        """
+        ...
+
+    def get(self, key_id: str) -> KeyRecord:
+        """One key.
+
+        Raises:
+            KeyNotFound: No such key.
+        """
+        ...
+
+    def list(self, tenant: str | None = None) -> tuple[KeyRecord, ...]:
+        """All keys, or those of one tenant, oldest first."""
+        ...
+
+    def generation(self) -> Generation:
+        """The state of the store, cheap enough to ask several times a second."""
+        ...
+
+    def changes(self, since: int = 0) -> KeyChanges:
+        """Keys whose last change came after generation number ``since``; 0 gives all."""
+        ...
