@@ -148,7 +148,7 @@ class SqliteKeyStore:
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Connection, int]]:
-        """A transaction that begins by counting itself, which also takes SQLite's write lock before anything is read."""
+        """A transaction that counts itself first, which also takes SQLite's write lock before anything is read."""
         with _translated(), self._current().begin() as connection:
             number: int = connection.execute(
                 update(_STORE).values(generation=_STORE.c.generation + 1).returning(_STORE.c.generation)
