@@ -1,0 +1,78 @@
+"""From an unauthenticated `Arrival` to a `RequestContext`, by whatever credential the caller offered."""
+
+from greffier.core.context import Arrival, RequestContext
+from greffier.core.errors import Code
+from greffier.core.rulings import Allow, Deny, Ruling
+from greffier.identity.directory import KeyDirectory, KeyHolder
+from greffier.identity.keys import KEY_LENGTH, KEY_PREFIX, digest_of, is_well_formed
+
+# Made once: refusing a flood of bad credentials must be as cheap as possible.
+_MISSING = Deny(Code.MISSING_CREDENTIALS, "identity.missing", "the request carries no credential")
+# One answer for every key that is not valid, so that nobody learns whether an id or a prefix exists. Only the holder of
+# the whole secret is told that it expired or was revoked.
+_INVALID = Deny(Code.INVALID_API_KEY, "identity.key.invalid", "the API key is not valid")
+_EXPIRED = Deny(Code.EXPIRED_API_KEY, "identity.key.expired", "the API key has expired")
+_REVOKED = Deny(Code.REVOKED_API_KEY, "identity.key.revoked", "the API key was revoked")
+_UNAVAILABLE = Deny(
+    Code.IDENTITY_UNAVAILABLE,
+    "identity.key.unavailable",
+    "the store of API keys is out of reach, so no key can be checked",
+    "Try again; the operator finds the cause in /healthz.",
+    retry_after_s=5.0,
+)
+_KEY_RULE = "identity.key"
+
+
+class Authenticators:
+    """Chooses by the shape of the credential and asks the one authenticator that understands it."""
+
+    def __init__(self, directory: KeyDirectory) -> None:
+        self._directory = directory
+
+    async def authenticate(self, arrival: Arrival) -> Ruling[RequestContext]:
+        """Say who is asking, or why that cannot be said."""
+        credential = arrival.credential
+        if credential is None or not credential.secret:
+            return _MISSING
+        secret = credential.secret
+        if secret.startswith(KEY_PREFIX):
+            return await self._by_key(arrival, secret)
+        return _INVALID
+
+    async def _by_key(self, arrival: Arrival, secret: str) -> Ruling[RequestContext]:
+        if not self._directory.usable:
+            return _UNAVAILABLE
+        found = await self._holder(secret)
+        if isinstance(found, Deny):
+            return found
+        if found.revoked:
+            return _REVOKED
+        if arrival.received_ms >= found.expires_ms:
+            return _EXPIRED
+        return Allow(
+            RequestContext(
+                request_id=arrival.request_id,
+                surface=arrival.surface,
+                principal=found.principal,
+                tenant=found.tenant,
+                use_case=found.use_case,
+                purpose=found.purpose,
+                received_ms=arrival.received_ms,
+                started=arrival.started,
+            ),
+            _KEY_RULE,
+        )
+
+    async def _holder(self, secret: str) -> KeyHolder | Deny:
+        if len(secret) != KEY_LENGTH or not secret.isascii():
+            return _INVALID
+        digest = digest_of(secret)
+        holder = self._directory.find(digest)
+        if holder is not None:
+            return holder
+        # Perhaps created a moment ago. The checksum keeps typing errors and plain guesses away from the store.
+        if not is_well_formed(secret):
+            return _INVALID
+        if not await self._directory.catch_up():
+            return _UNAVAILABLE  # the key may be a valid one that we have not seen yet
+        return self._directory.find(digest) or _INVALID
