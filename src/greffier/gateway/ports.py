@@ -72,13 +72,23 @@ class FeedbackPort(Protocol):
 
 
 class Pipelines(msgspec.Struct, frozen=True):
-    """The request path, one entry per kind of request."""
+    """The request path under one snapshot, one entry per kind of request.
+
+    Attributes:
+        chat: Conversations.
+        embed: Vectors.
+        models: Listing.
+        check: Guardrails alone.
+        feedback: Users' verdicts.
+        extra_parameters: Non-standard request parameters that the workspace lets through to models.
+    """
 
     chat: ChatPort
     embed: EmbedPort
     models: ModelsPort
     check: CheckPort
     feedback: FeedbackPort
+    extra_parameters: frozenset[str] = frozenset()
 
 
 class Health(Protocol):

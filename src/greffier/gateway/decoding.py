@@ -1,0 +1,114 @@
+"""From bytes to typed requests, with every mistake named as a field of the request. Values are never quoted."""
+
+from collections.abc import Collection
+from typing import TypeVar
+
+import msgspec
+
+from greffier.core.errors import Code
+from greffier.core.rulings import Allow, Deny, Ruling
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_RULE = "gateway.decode"
+_MAX_NAME = 64
+_UNKNOWN = "Object contains unknown field `"
+_STRUCTURE = bytes.maketrans(b"{}", b"[]")
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
+_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def depth_exceeds(body: bytes, limit: int) -> bool:
+    """Whether JSON in ``body`` nests deeper than ``limit``. Linear scans in C; brackets inside strings do not count."""
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    skeleton = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STRUCTURE, _NOT_STRUCTURE)
+    # Adjacent quotes enclose nothing that counts; dropping a pair keeps the parity of every other quote.
+    brackets = b"".join(skeleton.replace(b'""', b"").split(b'"')[::2])
+    for _ in range(limit):
+        inner = brackets.replace(b"[]", b"")
+        if len(inner) == len(brackets):
+            break  # nothing left, or unbalanced: the decoder will say so
+        brackets = inner
+    return b"[" in brackets
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, max_depth: int) -> Ruling[T]:
+    """Decode and check types.
+
+    Denies ``INVALID_JSON`` when the bytes are no JSON, ``UNSUPPORTED_PARAMETER`` for a field the surface does not know,
+    and ``INVALID_REQUEST`` for a wrong type or value; the last two name the field.
+    """
+    if depth_exceeds(body, max_depth):
+        return _malformed(f"The body nests deeper than {max_depth} levels")
+    try:
+        return Allow(decoder.decode(body), _RULE)
+    except msgspec.ValidationError as error:
+        return _invalid(str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _malformed("The body is not valid JSON" + _place(str(error)))
+    except RecursionError:
+        return _malformed("The body nests too deeply")
+
+
+def split_fields(body: bytes, allowed: Collection[str]) -> tuple[bytes, dict[str, object]] | None:
+    """Part the top-level fields in ``allowed`` from the rest, for parameters a workspace allows beyond the dialect.
+
+    Returns the body without them, and their values; or None when none is there or the body is no JSON object.
+    """
+    try:
+        fields = _raw_fields.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    names = [name for name in fields if name in allowed]
+    if not names:
+        return None
+    try:
+        extras = {name: msgspec.json.decode(fields.pop(name)) for name in names}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return msgspec.json.encode(fields), extras
+
+
+def unsupported(param: str, remedy: str = "") -> Deny:
+    """Refuse a parameter by name."""
+    name = _bounded(param)
+    return Deny(Code.UNSUPPORTED_PARAMETER, _RULE, f"The parameter '{name}' is not supported", remedy, param=name)
+
+
+def invalid(param: str, reason: str, remedy: str = "") -> Deny:
+    """Refuse a value by the name of its field."""
+    return Deny(Code.INVALID_REQUEST, _RULE, reason, remedy, param=_bounded(param))
+
+
+def _malformed(reason: str) -> Deny:
+    return Deny(Code.INVALID_JSON, _RULE, reason)
+
+
+def _invalid(message: str) -> Deny:
+    """Translate msgspec's message; its form is ``WHAT - at `$.path` ``, pinned by tests."""
+    what, _, where = message.partition(" - at `")
+    path = where.rstrip("`").removeprefix("$").removeprefix(".")
+    if what.startswith(_UNKNOWN):
+        field = what[len(_UNKNOWN) :].rstrip("`")
+        return unsupported(f"{path}.{field}" if path else field)
+    if what.startswith("Object missing required field `"):
+        field = what.split("`")[1]
+        name = f"{path}.{field}" if path else field
+        return invalid(name, f"The field '{_bounded(name)}' is missing")
+    if what.startswith(("Invalid enum value", "Invalid value")):
+        what = "The value is none of those allowed"  # msgspec would quote it
+    name = _bounded(path) or "body"
+    return invalid(name, f"{what} at '{name}'".replace("`", ""))
+
+
+def _place(message: str) -> str:
+    """``(byte 20)`` from msgspec's message, if it has one."""
+    start = message.rfind("(byte ")
+    return f" {message[start:]}" if start >= 0 else ""
+
+
+def _bounded(name: str) -> str:
+    """A name a caller chose, fit for a message: printable ASCII, bounded."""
+    clean = "".join(char if " " <= char <= "~" else "?" for char in name[: _MAX_NAME + 1])
+    return clean if len(clean) <= _MAX_NAME else clean[:_MAX_NAME] + "..."

@@ -1,0 +1,40 @@
+"""Every path the gateway answers, what answers it, and in which dialect."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from greffier.core.context import Surface
+from greffier.gateway.errors import Dialect
+from greffier.gateway.exchange import Exchange
+from greffier.gateway.ports import Pipelines
+from greffier.gateway.surfaces.chat import chat_completions, completions
+from greffier.gateway.surfaces.models import list_models
+
+Handler = Callable[[Exchange, Pipelines], Awaitable[None]]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One path.
+
+    Attributes:
+        method: The one method it answers.
+        surface: What the pipeline and the record call it.
+        handler: Answers it.
+        dialect: How refusals look; None chooses by the ``anthropic-version`` header.
+    """
+
+    method: str
+    surface: Surface
+    handler: Handler
+    dialect: Dialect | None = "openai"
+
+
+HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+MODEL_PREFIX = "/v1/models/"
+
+ROUTES: dict[str, Route] = {
+    "/v1/chat/completions": Route("POST", "chat_completions", chat_completions),
+    "/v1/completions": Route("POST", "completions", completions),
+    "/v1/models": Route("GET", "models", list_models, None),
+}

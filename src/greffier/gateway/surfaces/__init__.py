@@ -1,0 +1,1 @@
+"""One module per family of endpoints: from an exchange to the pipeline and back."""
