@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from greffier.config.checks import check
+from greffier.config.checks.everything import check
 from greffier.config.problems import ConfigError, Problem
 from greffier.config.settings import PromptFront, WorkspaceSettings
 from greffier.config.workspace import Sources, read_sources

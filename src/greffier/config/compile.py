@@ -1,11 +1,11 @@
 """From a bundle to the Snapshot that the data plane owns."""
 
 from greffier.config.bundle import Bundle, digest
-from greffier.config.money import to_micro
 from greffier.config.settings import WorkspaceSettings
 from greffier.config.snapshot import Snapshot
 from greffier.core.deployment import Deployment, Price, Timeouts
 from greffier.core.prompt import Prompt
+from greffier.limits.money import micro
 from greffier.llm.settings import DeploymentSettings, PriceSettings
 
 
@@ -77,7 +77,7 @@ def _price(price: PriceSettings | None) -> Price | None:
         return None
     cached = price.cached_per_million
     return Price(
-        to_micro(price.input_per_million),
-        to_micro(price.output_per_million),
-        None if cached is None else to_micro(cached),
+        micro(price.input_per_million),
+        micro(price.output_per_million),
+        None if cached is None else micro(cached),
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from greffier.config.default_screen import default_screen
 from greffier.config.documents import Document, hidden_characters, read_yaml
-from greffier.config.files import SETTINGS_FILE, SourceFile, read_workspace
+from greffier.config.files import SourceFile, read_workspace
 from greffier.config.problems import Path, Problem, in_order
 from greffier.config.schema import decode
 from greffier.config.settings import ModelFile, PromptFront, WorkspaceSettings
@@ -56,6 +56,8 @@ class Sources(msgspec.Struct):
     screens: dict[str, Located[ScreenSettings]] = {}
     topics: dict[str, Located[TopicSettings]] = {}
     prompts: dict[str, Located[PromptSource]] = {}
+    incomplete: set[str] = set()
+    """Folders in which a file could not be used, so that a name missing there is no mistake of its own."""
 
 
 def read_sources(root: FilePath) -> tuple[Sources, tuple[Problem, ...]]:
@@ -73,6 +75,7 @@ class _Loading:
 
     def load(self, files: dict[str, list[SourceFile]]) -> None:
         sources = self.sources
+        sources.incomplete.update(problem.file.partition("/")[0] for problem in self.problems)
         for source in files[""]:
             document, settings = self._decoded(source, WorkspaceSettings)
             if document and settings:
@@ -129,6 +132,7 @@ class _Loading:
         if lines[0].rstrip() != "---" or not end:
             message = "Expected the file to begin with front matter between two lines of '---'."
             remedy = "Begin with '---', then version, title and owner, then '---', then the prompt's text."
+            self.sources.incomplete.add("prompts")
             self.problems.append(Problem(code="front_matter", file=source.name, message=message, remedy=remedy))
             return
         document, front = self._settings(source, "\n".join(lines[1:end]), PromptFront, first_line=2)
@@ -147,6 +151,7 @@ class _Loading:
         except UnicodeDecodeError as error:
             line = source.data.count(b"\n", 0, error.start) + 1
             column = error.start - source.data.rfind(b"\n", 0, error.start)
+            self.sources.incomplete.add(_folder(source))
             self.problems.append(
                 Problem(
                     code="not_utf8",
@@ -168,10 +173,12 @@ class _Loading:
     ) -> tuple[Document | None, S | None]:
         document, problems = read_yaml(source.name, text, first_line=first_line)
         self.problems.extend(problems)
-        if document is None:
-            return None, None
-        value, problems = decode(document, kind)
-        self.problems.extend(problems)
+        value = None
+        if document is not None:
+            value, problems = decode(document, kind)
+            self.problems.extend(problems)
+        if value is None:
+            self.sources.incomplete.add(_folder(source))
         return document, value
 
     def _add(self, into: dict[str, Located[T]], name: str, place: Located[T], what: str, at: Path = ()) -> None:
@@ -191,6 +198,5 @@ class _Loading:
         )
 
 
-def settings_file(sources: Sources) -> str:
-    """Name of the file that holds the workspace's own settings, for messages."""
-    return sources.settings.document.file if sources.settings else SETTINGS_FILE
+def _folder(source: SourceFile) -> str:
+    return source.name.partition("/")[0]

@@ -1,0 +1,158 @@
+"""Checks of ``guardrails/``: screens that can fire, topics that can match."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import jsonschema_rs
+import re2
+
+from greffier.config.checks.references import exists
+from greffier.config.problems import Path, Problem, did_you_mean, quoted
+from greffier.config.workspace import Located, Sources
+from greffier.guardrails.ports import Provenance
+from greffier.guardrails.settings import ScreenSettings, TopicSettings
+
+DETECTORS = ("identifiers", "secrets", "injection", "topics", "leak", "health")
+TYPES = (
+    *("PERSON", "EMAIL", "PHONE", "IBAN", "CREDIT_CARD", "NATIONAL_ID", "TAX_ID", "PASSPORT", "ADDRESS"),
+    *("DATE_OF_BIRTH", "IP_ADDRESS", "HEALTH", "LICENSE_PLATE", "SECRET"),
+    *("prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "toxicity", "disallowed_topic"),
+    "prompt_leak",
+)
+"""Finding types of the built-in detectors (docs/reference); others come from plugins."""
+
+_TOPIC = "topic:"
+_MAX_PATTERN_MEMORY = 1_048_576
+_MAX_SCHEMA_DEPTH = 32
+
+
+def check_guardrails(sources: Sources) -> Iterator[Problem]:
+    """Check every screen and every topic."""
+    for place in sources.screens.values():
+        yield from _rules(place, sources)
+        yield from _detectors(place)
+        if place.value.on_unavailable == "flag":
+            yield place.problem(
+                ("on_unavailable",),
+                "fails_open",
+                "Texts pass unscreened while a detector of this screen is unavailable.",
+                "Remove 'on_unavailable: flag', unless this was decided.",
+                warning=True,
+            )
+        if place.value.output_schema is not None:
+            yield from _output_schema(place, place.value.output_schema)
+    for topic in sources.topics.values():
+        yield from _topic(topic)
+
+
+def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for side, rules in (("input", place.value.input), ("output", place.value.output)):
+        for index, rule in enumerate(rules):
+            path: Path = (side, index)
+            if rule.id in seen:
+                yield place.problem(
+                    (*path, "id"), "duplicate_id", f"The screen has two rules '{rule.id}'.", "Rename one of the two."
+                )
+            seen.add(rule.id)
+            for position, finding in enumerate(rule.types):
+                yield from _type(place, (*path, "types", position), finding, sources)
+            for position, provenance in enumerate(rule.provenance):
+                known = get_args(Provenance)
+                yield from exists(place, (*path, "provenance", position), "provenance", provenance, known)
+
+
+def _type(place: Located[ScreenSettings], path: Path, finding: str, sources: Sources) -> Iterator[Problem]:
+    if finding == "*" or finding in TYPES:
+        return
+    if finding.startswith(_TOPIC):
+        name = finding.removeprefix(_TOPIC)
+        if name != "*" and "guardrails" not in sources.incomplete:
+            yield from exists(place, path, "topic", name, sources.topics)
+        return
+    advice = did_you_mean(finding, TYPES)
+    exact = next((known for known in TYPES if known.lower() == finding.lower().replace("-", "_")), None)
+    misspelt = exact is not None or advice.startswith("Did you mean")
+    yield place.problem(
+        path,
+        "unknown_type",
+        f"No built-in detector finds {quoted(finding)}.",
+        f"Did you mean '{exact}'?" if exact else advice if misspelt else "Make sure that a plugin reports it.",
+        warning=not misspelt,
+    )
+
+
+def _detectors(place: Located[ScreenSettings]) -> Iterator[Problem]:
+    for index, name in enumerate(place.value.detectors):
+        if name not in DETECTORS:
+            yield place.problem(
+                ("detectors", index),
+                "unknown_detector",
+                f"{quoted(name)} is no built-in detector.",
+                f"{did_you_mean(name, DETECTORS)} The gateway will not start unless a plugin provides it.",
+                warning=True,
+            )
+
+
+def _output_schema(place: Located[ScreenSettings], schema: dict[str, Any]) -> Iterator[Problem]:
+    try:
+        jsonschema_rs.meta.validate(schema)
+    except jsonschema_rs.ValidationError as error:
+        yield place.problem(
+            ("output_schema", *error.instance_path),
+            "wrong_schema",
+            f"This is not a valid JSON Schema: {error.message[:200]}.",
+            "Correct the schema (draft 2020-12).",
+        )
+    for path, target in _foreign_references(schema, ()):
+        yield place.problem(
+            ("output_schema", *path),
+            "foreign_schema",
+            f"The schema refers to {quoted(target)} outside itself.",
+            "Copy it under '$defs' and refer to '#/$defs/NAME'; nothing is fetched.",
+        )
+
+
+def _foreign_references(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in {"$ref", "$dynamicRef"} and isinstance(item, str) and not item.startswith("#"):
+                yield (*path, key), item
+            yield from _foreign_references(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _foreign_references(item, (*path, index))
+
+
+def _topic(place: Located[TopicSettings]) -> Iterator[Problem]:
+    topic = place.value
+    if not topic.terms and not topic.patterns and not topic.examples:
+        yield place.problem(
+            (), "empty_topic", "The topic has no terms, patterns or examples.", "Add at least one term.", at_key=True
+        )
+    for index, term in enumerate(topic.terms):
+        if not term.strip():
+            yield place.problem(("terms", index), "wrong_value", "The term is empty.", "Write a word or remove it.")
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _MAX_PATTERN_MEMORY
+    for index, pattern in enumerate(topic.patterns):
+        path = ("patterns", index)
+        try:
+            compiled = re2.compile(pattern, options)
+        except re2.error as error:
+            reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+            yield place.problem(
+                path,
+                "wrong_pattern",
+                f"RE2 cannot use this pattern: {reason}.",
+                "RE2 has no look-around and no back-references (it never takes exponential time); rewrite the pattern.",
+            )
+        else:
+            if compiled.search("") is not None:
+                yield place.problem(
+                    path,
+                    "wrong_pattern",
+                    "The pattern matches the empty text, so it would match everywhere.",
+                    "Make at least one character obligatory.",
+                )
