@@ -33,6 +33,7 @@ class Code(StrEnum):
     REVOKED_API_KEY = "revoked_api_key"
     INVALID_TOKEN = "invalid_token"  # noqa: S105 - the code of RFC 6750, not a secret
     TOKEN_NOT_MAPPED = "token_not_mapped"  # noqa: S105 - a code, not a secret
+    INSUFFICIENT_SCOPE = "insufficient_scope"
     IDENTITY_UNAVAILABLE = "identity_unavailable"
     # policy
     USE_CASE_UNKNOWN = "use_case_unknown"
@@ -133,6 +134,7 @@ REFUSALS: dict[Code, Refusal] = {
     Code.REVOKED_API_KEY: _refusal(401, "The key was withdrawn; ask the operator for a new one."),
     Code.INVALID_TOKEN: _refusal(401, "Obtain a fresh access token for this gateway's audience."),
     Code.TOKEN_NOT_MAPPED: _refusal(403, "Ask the operator to map the token's client to a use case."),
+    Code.INSUFFICIENT_SCOPE: _refusal(403, "Request the access token with the scopes this gateway requires."),
     Code.IDENTITY_UNAVAILABLE: _refusal(503, "The identity provider's keys cannot be read; try again.", retry=True),
     Code.USE_CASE_UNKNOWN: _refusal(403, "Register the use case in the workspace and deploy it."),
     Code.USE_CASE_NOT_APPROVED: _refusal(403, "Have the use case approved; only approved use cases are served."),

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from greffier.core.settings import Settings
+from greffier.core.settings import Identifier, Settings
 
 Algorithm = Literal["ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "EdDSA"]
 
@@ -18,7 +18,13 @@ class UseCaseMapping(Settings, frozen=True, kw_only=True):
 
 
 class IssuerSettings(Settings, frozen=True, kw_only=True):
-    """An OpenID Connect issuer whose RFC 9068 access tokens a tenant accepts."""
+    """An OpenID Connect issuer whose RFC 9068 access tokens a tenant accepts.
+
+    ``token_types`` names the accepted ``typ`` headers. Add ``JWT`` only for providers that do not follow RFC 9068 (Entra
+    ID among them): their access tokens cannot be told from other JWTs by type. ``attribute_claims`` makes claims
+    readable to policy rules, as attribute name: claim. Claims inside objects are written with dots
+    (``realm_access.roles``).
+    """
 
     issuer: str
     audience: str
@@ -35,6 +41,8 @@ class IssuerSettings(Settings, frozen=True, kw_only=True):
     jwks_max_age_s: Annotated[int, Meta(ge=60)] = 3600
     jwks_stale_s: Annotated[int, Meta(ge=0)] = 86400
     ca_file: str | None = None
+    token_types: tuple[Literal["at+jwt", "JWT"], ...] = ("at+jwt",)
+    attribute_claims: dict[Identifier, str] = {}
 
 
 class TenantSettings(Settings, frozen=True, kw_only=True):
@@ -42,3 +50,16 @@ class TenantSettings(Settings, frozen=True, kw_only=True):
 
     title: str
     issuers: tuple[IssuerSettings, ...] = ()
+
+
+class IdentitySettings(Settings, frozen=True, kw_only=True):
+    """How closely API keys follow their store, and how long verified tokens are remembered. Read at start.
+
+    ``key_poll_s`` bounds how long a revoked key still works; ``key_outage_s`` how long the last known keys serve while
+    the store is out of reach; ``token_cache_s`` how long a verified token is not verified again.
+    """
+
+    key_poll_s: Annotated[float, Meta(ge=0.05, le=0.8)] = 0.2
+    key_outage_s: Annotated[float, Meta(ge=0, le=86_400)] = 900.0
+    token_cache_s: Annotated[int, Meta(ge=0, le=600)] = 60
+    token_cache_entries: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
