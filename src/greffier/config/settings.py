@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from greffier.audit.settings import AuditSettings
 from greffier.core.settings import Identifier, Settings
-from greffier.identity.settings import TenantSettings
+from greffier.identity.settings import IdentitySettings, TenantSettings
 from greffier.limits.settings import LimitsSettings
 from greffier.llm.settings import DeploymentSettings
 from greffier.router.settings import ModelSettings
@@ -59,6 +59,7 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     bundle_keys: tuple[str, ...] = ()
     tenants: dict[Identifier, TenantSettings]
     data_classes: dict[Identifier, DataClassSettings] = msgspec.field(default_factory=default_data_classes)
+    identity: IdentitySettings = IdentitySettings()
     limits: LimitsSettings = LimitsSettings()
     server: ServerSettings = ServerSettings()
     audit: AuditSettings = AuditSettings()
