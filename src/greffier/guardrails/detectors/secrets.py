@@ -80,7 +80,7 @@ FORMATS: tuple[Pattern, ...] = tuple(
         ("greffier-key", r"\bgrf_[A-Za-z0-9_]{24,120}", "grf_"),
         ("private-key", r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-[^-])*(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|-{0,4}$)", "PRIVATE KEY"),
         ("putty-key", r"PuTTY-User-Key-File-[23]:[\s\S]*?Private-MAC: [a-f0-9]{40,64}", "PuTTY-User-Key-File"),
-        ("jwt", r"\bey[A-Za-z0-9_-]{12,}\.ey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}|\bey[A-Za-z0-9_-]{12,}\.ey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*", r"ey[A-Za-z0-9_-]{8}.{0,0}"),
+        ("jwt", r"\bey[A-Za-z0-9_-]{12,}\.ey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}|\bey[A-Za-z0-9_-]{12,}\.ey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*", r"\.ey[A-Za-z0-9_-]{8}"),
     )
 )  # fmt: skip
 
@@ -90,10 +90,10 @@ _PASSWORD_WORDS = (
 )
 _KEY_WORDS = (
     r"(?:api|auth|access|secret|private|client|account|shared|storage|service|app|signing|encryption|master|session|refresh|bot|deploy|webhook|consumer|admin|root|db|database|user)"
-    r"[ _.-]?(?:access|api|secret|auth)?[ _.-]?(?:key|token|secret|password|passwd|pwd|pass|id_token|credentials?)|token|secret|passwd|api-?schlüssel|zugangsschlüssel|geheimnis"
+    r"[ _.-]?(?:access|api|secret|auth)?[ _.-]?(?:key|token|secret|password|passwd|pwd|pass|id_token|credentials?)|token|secret|passwd|key|api-?schlüssel|zugangsschlüssel|geheimnis"
     r"|clé (?:d'|secrète|api|d’)?(?:api|accès)?|jeton|clave (?:de )?api|chiave (?:api|segreta)|api-?sleutel|geheime sleutel|sharedaccesskey|accountkey|credentials?"
 )
-_LINK = r"(?:['\"`\]]{0,2}\s?(?::=|=>|==|[:=>])\s{0,3}|['\"]?,\s?|[ ]+(?:is|was|ist|war|lautet|est|es|è|eh|luidt|:|are|sono|sera|sarà|wird|are now|is now|ist jetzt|est maintenant|ahora es|adesso è|is nu)[ :]+(?:now |jetzt |nun |désormais )?|[ ]+)"
+_LINK = r"(?:['\"`\]]{0,2}[ \t]?(?::=|=>|==|[:=>])[ \t]{0,3}|['\"]?,\s?|[ ]+(?:is|was|ist|war|lautet|est|es|è|eh|luidt|:|are|sono|sera|sarà|wird|are now|is now|ist jetzt|est maintenant|ahora es|adesso è|is nu)[ :]+(?:now |jetzt |nun |désormais )?|[ ]+)"
 _VALUE = r"[^\s'\"`<>]{6,200}"
 
 CONTEXTS: tuple[Pattern, ...] = (
@@ -119,6 +119,7 @@ _DECOY_PARTS = (
     "settings.", "0000000", "1234567890", "abcdef", "insert", "todo", "todo:", "null", "undefined", "none", "password", "passwort", "secret_key_here", "_here", "token_here", "sample", "aaaaaa", "______", "------",
 )  # fmt: skip
 _WEAK_VALUES = 3.0
+_PASSPHRASE_WORDS = 4  # "lamp-cloud-stone-tiger"
 _CODE_MARKS = ("(", ")", "[", "]", "{", "}", "->", "::", "$")
 _DIGEST_BEFORE = ("sha256", "sha512", "sha384", "sha1", "md5", "integrity", "commit", "etag", "checksum", "digest", "request-id", "trace", "uuid", "revision", "tx ", "hash", "fingerprint", "base64,", "ssh-rsa", "ssh-ed25519", "public key", "nonce-", "build")  # fmt: skip
 
@@ -208,7 +209,8 @@ def _plain_word(value: str) -> bool:
         return stripped.islower() or stripped.istitle() or stripped.isupper()
     if not any(char.isdigit() for char in stripped):
         parts = stripped.replace("-", " ").replace("_", " ").replace(".", " ").replace("/", " ").replace("'", " ").split()
-        return all(part.isalpha() and (part.islower() or part.istitle() or part.isupper()) for part in parts)
+        words = all(part.isalpha() and (part.islower() or part.istitle() or part.isupper()) for part in parts)
+        return words and len(parts) < _PASSPHRASE_WORDS
     return stripped.isdigit() and len(stripped) < 6  # noqa: PLR2004 - a length or a year
 
 
