@@ -10,8 +10,10 @@ from greffier.core.settings import Identifier, Settings
 class AuditSettings(Settings, frozen=True, kw_only=True):
     """``origin`` names the log in its checkpoints (C2SP tlog-checkpoint); unique to the organisation and installation.
 
-    ``seal_interval_ms``: how often new events are sealed under a signed checkpoint. ``spool_*``: how long requests of
-    a risk class may go on when the journal cannot write (0 refuses at once), research/governance section 2.4b.
+    ``seal_interval_ms``: how often new events are sealed under a signed checkpoint.
+    ``commit_interval_ms``: how long to gather events for one commit; 0 commits at once at low load and gathers for up
+    to a millisecond under load. ``spool_*``: how long
+    requests of a risk class may go on when the journal cannot write (0 refuses at once).
     """
 
     origin: str = "greffier.local/log"

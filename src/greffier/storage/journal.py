@@ -2,7 +2,8 @@
 
 How one append travels: the event loop encodes the event and queues it; the writer thread takes the inter-process lock,
 then everything that is queued, and commits it with one statement and one fsync; the loop is woken once per commit and
-wakes the waiters. There is no artificial delay: a batch is what arrived while the previous commit ran.
+wakes the waiters. At low load nothing waits: a batch is what arrived while the previous commit ran. From 1,000 events
+a second on, the writer gathers for up to a millisecond first (`_Pace`), because each commit costs about 200 µs of CPU.
 
 The writer runs beside a busy event loop, and each return from SQLite must win the GIL back. So a batch is one
 ``INSERT`` of many rows in autocommit mode (one call) instead of ``BEGIN``, a call per row and ``COMMIT``.
@@ -61,7 +62,7 @@ events = Table(
 MAX_EVENT_BYTES = 65_535  # the Merkle log's entry bundles prefix each entry with its length as uint16
 MAX_QUEUED = 20_000
 _ROWS_PER_STATEMENT = 64
-_BUSY_MS = 250
+_RETRY_S = 0.002  # we poll a foreign lock ourselves: SQLite's busy handler would write for callers refused meanwhile
 _CHECKPOINT_BYTES = 4 << 20  # the WAL is copied into the database in the background from this size on
 _CHECKPOINT_PAGES = 16_384  # ... and by the writer itself at 64 MiB, should the background copy never catch up
 
@@ -110,6 +111,36 @@ class _Pending:
         self.withdrawn = False
 
 
+class _Pace:
+    """How long to gather events before a commit, from the rate of the last 50 ms. Seconds.
+
+    Measured on one pinned core with 64 callers: without gathering 2,300 requests/s at 94 µs of CPU per event, with it
+    3,500 at 40 µs. Below 1,000 events/s the processor has time to spare and the latency matters more.
+    """
+
+    _WINDOW = 0.05
+    _QUIET_RATE = 1000.0
+    _FULL_RATE = 3000.0
+    _MOST = 0.001
+
+    def __init__(self, fixed: float) -> None:
+        self._fixed = fixed
+        self._since = time.monotonic()
+        self._count = 0
+        self.delay = fixed
+
+    def committed(self, count: int) -> None:
+        """Note a commit of ``count`` events."""
+        self._count += count
+        now = time.monotonic()
+        if self._fixed or now - self._since < self._WINDOW:
+            return
+        rate = self._count / (now - self._since)
+        share = (rate - self._QUIET_RATE) / (self._FULL_RATE - self._QUIET_RATE)
+        self.delay = self._MOST * min(max(share, 0.0), 1.0)
+        self._since, self._count = now, 0
+
+
 class SqliteJournal:
     """Journal port on SQLite.
 
@@ -121,7 +152,7 @@ class SqliteJournal:
     def __init__(self, path: Path, settings: AuditSettings) -> None:
         self._path = path
         self._timeout = settings.append_timeout_ms / 1000
-        self._delay = settings.commit_interval_ms / 1000
+        self._pace = _Pace(settings.commit_interval_ms / 1000)
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._waiting: deque[_Pending] = deque()
         self._watch: asyncio.TimerHandle | None = None
@@ -216,14 +247,16 @@ class SqliteJournal:
         backlog: list[_Pending] = []
         stopping = False
         while not (stopping and not backlog):
-            if not backlog:
+            if backlog:
+                time.sleep(_RETRY_S)
+            else:
                 first = self._queue.get()
                 if first is None:
                     stopping = True
                     continue
                 backlog.append(first)
-                if self._delay:
-                    time.sleep(self._delay)
+                if self._pace.delay:
+                    time.sleep(self._pace.delay)
             with self._alone():
                 stopping = self._drain(backlog) or stopping
                 batch = [pending for pending in backlog if not pending.withdrawn]
@@ -265,6 +298,7 @@ class SqliteJournal:
         except OSError as error:
             self._disconnect()
             failure = JournalUnavailable(f"the journal file cannot be reached ({error})")
+        self._pace.committed(len(batch))
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._wake, batch, failure)
@@ -298,7 +332,7 @@ class SqliteJournal:
             self._connection = self._engine.raw_connection()
             driver = _sqlite(self._connection)
             driver.isolation_level = None
-            driver.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+            driver.execute("PRAGMA busy_timeout=0")
             driver.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
             self._identity = (status.st_dev, status.st_ino)
         return _sqlite(self._connection)
