@@ -11,6 +11,7 @@ from greffier.adapters.http.origin import Origin, Proxy, resolve
 from greffier.core.deployment import Timeouts
 
 _IDLE_S = 30.0
+_DRAIN_S = 1.0
 _TUNNEL_OK = 200
 
 
@@ -46,7 +47,6 @@ class HttpClient:
         self._max_answer_bytes = max_answer_bytes
         self._slots = asyncio.Semaphore(max_connections)
         self._idle: list[Connection] = []
-        self._busy: set[Connection] = set()
         self._closed = False
 
     @property
@@ -125,8 +125,6 @@ class HttpClient:
                 return connection, exchange
 
     async def _acquire(self) -> Connection:
-        if self._closed:
-            raise HttpError(Fault.CLIENT_CLOSED)
         if self._slots.locked():
             try:
                 async with asyncio.timeout(self._timeouts.connect_s):
@@ -142,7 +140,6 @@ class HttpClient:
             except BaseException:
                 self._slots.release()
                 raise
-        self._busy.add(connection)
         return connection
 
     def _take_idle(self) -> Connection | None:
@@ -157,7 +154,6 @@ class HttpClient:
         return None
 
     def _finish(self, connection: Connection) -> None:
-        self._busy.discard(connection)
         self._slots.release()
         connection.release()
         if connection.reusable and not self._closed:
@@ -168,7 +164,6 @@ class HttpClient:
 
     def _discard(self, connection: Connection, exchange: Exchange) -> None:
         exchange.abandon()
-        self._busy.discard(connection)
         self._slots.release()
         connection.release()
         connection.drop()
@@ -247,9 +242,12 @@ class HttpClient:
         return connection
 
     async def close(self) -> None:
-        """Close all connections; exchanges in progress fail."""
+        """Close idle connections now, and busy ones as soon as their exchange is over.
+
+        A configuration may be replaced while requests of the old one are under way; they are not broken off.
+        """
         self._closed = True
-        for connection in [*self._idle, *self._busy]:
+        for connection in list(self._idle):
             connection.drop()
         self._idle.clear()
 
@@ -317,11 +315,19 @@ class StreamedExchange:
             parts.append(data)
         return b"".join(parts)
 
+    def drain(self) -> None:
+        """The reader has what it wants; the connection is kept if the answer ends within a moment."""
+        if self._open and not self._exchange.complete:
+            self._open = False
+            self._exchange.drain(self._settle, _DRAIN_S)
+
     def close(self) -> None:
         """Give the connection back if the answer was read to its end, or close it. May be called twice."""
-        if not self._open:
-            return
-        self._open = False
+        if self._open:
+            self._open = False
+            self._settle()
+
+    def _settle(self) -> None:
         if self._exchange.complete:
             self._client._finish(self._connection)  # noqa: SLF001 - the two classes are one mechanism
         else:

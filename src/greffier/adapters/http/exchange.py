@@ -24,6 +24,7 @@ class Exchange:
         "_error",
         "_loop",
         "_max_bytes",
+        "_on_end",
         "_on_fail",
         "_parts",
         "_pause",
@@ -67,6 +68,7 @@ class Exchange:
         self._begun = False
         self._error: HttpError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._on_end: Callable[[], None] | None = None
         now = self._loop.time()
         self._total_deadline = now + total_s
         self._timer = self._loop.call_at(min(now + first_byte_s, self._total_deadline), self._expire)
@@ -75,6 +77,8 @@ class Exchange:
 
     def receive_headers(self, status: int) -> None:
         """The final status and all headers are here."""
+        if self._error is not None:
+            return
         self.status = status
         if self._streaming:
             self._wake()
@@ -83,6 +87,8 @@ class Exchange:
 
     def receive_body(self, data: bytes) -> None:
         """A piece of the body is here."""
+        if self._error is not None:
+            return
         self._size += len(data)
         if self._size > self._max_bytes:
             self.fail(HttpError(Fault.TOO_LARGE, f"more than {self._max_bytes} bytes"))
@@ -100,6 +106,8 @@ class Exchange:
             self.complete = True
             self._timer.cancel()
             self._wake()
+            if self._on_end is not None:
+                self._on_end()
 
     def fail(self, error: HttpError) -> None:
         """Nothing more will come."""
@@ -109,6 +117,8 @@ class Exchange:
         self._timer.cancel()
         self._on_fail()
         self._wake()
+        if self._on_end is not None:
+            self._on_end()
 
     def _expire(self) -> None:
         remaining = self._total_deadline - self._loop.time()
@@ -169,6 +179,16 @@ class Exchange:
     def begun(self) -> None:
         """The first token arrived: from here on only the total deadline counts."""
         self._begun = True
+
+    def drain(self, on_end: Callable[[], None], within_s: float) -> None:
+        """Nobody reads any more; call ``on_end`` when the body is complete, has failed, or after ``within_s``."""
+        self._streaming = False
+        self._begun = True
+        self._on_end = on_end
+        self._timer.cancel()
+        self._total_deadline = min(self._total_deadline, self._loop.time() + within_s)
+        self._timer = self._loop.call_at(self._total_deadline, self._expire)
+        self._resume()
 
     def abandon(self) -> None:
         """The reader has gone: stop the clock."""

@@ -21,7 +21,6 @@ class Fault(StrEnum):
     TOO_LARGE = "too_large"
     HEADERS_TOO_LARGE = "headers_too_large"
     ENCODED = "encoded"
-    CLIENT_CLOSED = "client_closed"
 
 
 class HttpError(Exception):

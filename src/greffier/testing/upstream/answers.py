@@ -93,7 +93,7 @@ def _head(script: Script, status: int, kind: bytes, extra: bytes) -> bytes:
 def _plain(script: Script, status: int, body: bytes, extra: bytes = b"", kind: bytes = b"application/json") -> Answer:
     if script.malformed:
         body = body[:-1] + b",]"
-    if script.not_utf8:
+    if script.binary:
         body = body.replace(b'"choices"', b'"\xff\xfe"').replace(b'"content"', b'"\xff\xfe"')
     if script.truncate:
         body = body[: len(body) // 2]
@@ -113,7 +113,7 @@ def _stream(script: Script, body: Any, text: str, *, speaks_anthropic: bool) -> 
     half = len(frames) // 2
     if script.malformed:
         frames[half] = b'data: {"id": "broken", \n\n'
-    if script.not_utf8:
+    if script.binary:
         frames[half] = b'data: {"id": "\xff\xfe"}\n\n'
     if script.error_frame:
         error = {"type": "overloaded_error", "message": "scripted error frame"}

@@ -28,7 +28,7 @@ class Script(msgspec.Struct, frozen=True):
         hang_mid: Fall silent in mid-body.
         html: Answer 200 with an HTML page.
         malformed: Send broken JSON, or a broken SSE frame in mid-stream.
-        not_utf8: Send bytes that are not UTF-8.
+        binary: Send bytes that are not UTF-8.
         endless: Never stop sending.
         big: Megabytes of text to answer with.
         big_header: Kilobytes of response header.
@@ -61,7 +61,7 @@ class Script(msgspec.Struct, frozen=True):
     hang_mid: bool = False
     html: bool = False
     malformed: bool = False
-    not_utf8: bool = False
+    binary: bool = False
     endless: bool = False
     big: int = 0
     big_header: int = 0
