@@ -13,7 +13,7 @@ from greffier.core.chat import ChatRequest, EmbeddingRequest
 from greffier.core.context import Arrival
 from greffier.core.rulings import Ruling
 from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard, ModerationVerdict
-from greffier.pipeline.asks import FeedbackRequest, ModerationRequest
+from greffier.pipeline.asks import CheckRequest, FeedbackRequest, ModerationRequest
 
 T = TypeVar("T")
 Decode = Callable[[], Ruling[T]]
@@ -54,7 +54,7 @@ class ModelsPort(Protocol):
 class CheckPort(Protocol):
     """Runs the guardrails alone, without a model."""
 
-    async def run(self, arrival: Arrival, decode: Decode[Any]) -> msgspec.Struct:
+    async def run(self, arrival: Arrival, decode: Decode[CheckRequest]) -> msgspec.Struct:
         """Answer ``/v1/guardrails/check``; the struct is encoded as it stands."""
         ...
 

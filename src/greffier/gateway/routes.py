@@ -10,6 +10,8 @@ from greffier.gateway.exchange import Exchange
 from greffier.gateway.ports import Pipelines
 from greffier.gateway.surfaces.chat import chat_completions, completions
 from greffier.gateway.surfaces.models import list_models
+from greffier.gateway.surfaces.responses import responses
+from greffier.gateway.surfaces.texts import embeddings, feedback, guardrails_check, moderations
 
 Handler = Callable[[Exchange, Pipelines], Awaitable[None]]
 
@@ -36,5 +38,10 @@ MODEL_PREFIX = "/v1/models/"
 ROUTES: dict[str, Route] = {
     "/v1/chat/completions": Route("POST", "chat_completions", chat_completions),
     "/v1/completions": Route("POST", "completions", completions),
+    "/v1/responses": Route("POST", "responses", responses),
+    "/v1/embeddings": Route("POST", "embeddings", embeddings),
+    "/v1/moderations": Route("POST", "moderations", moderations),
+    "/v1/guardrails/check": Route("POST", "guardrails", guardrails_check),
+    "/v1/feedback": Route("POST", "feedback", feedback),
     "/v1/models": Route("GET", "models", list_models, None),
 }

@@ -29,7 +29,7 @@ from greffier.core.errors import Code
 from greffier.core.rulings import Deny, Refused, Ruling
 from greffier.gateway.ports import Decode, Pipelines
 from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard, ModerationVerdict
-from greffier.pipeline.asks import FeedbackRequest, ModerationRequest
+from greffier.pipeline.asks import CheckRequest, FeedbackRequest, ModerationRequest
 
 T = TypeVar("T")
 
@@ -146,15 +146,6 @@ class ScriptedModels(_Gate):
         return (ModelCard(MODEL, 1_700_000_000, "greffier", "Scripted"),)
 
 
-class CheckAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A text to check."""
-
-    text: str
-    direction: str = "input"
-    context: str = "direct"
-    explain: bool = False
-
-
 class CheckVerdict(msgspec.Struct, frozen=True):
     """A verdict."""
 
@@ -166,7 +157,7 @@ class CheckVerdict(msgspec.Struct, frozen=True):
 class ScriptedCheck(_Gate):
     """Flags every text with the word ``bad``."""
 
-    async def run(self, arrival: Arrival, decode: Decode[Any]) -> msgspec.Struct:
+    async def run(self, arrival: Arrival, decode: Decode[CheckRequest]) -> msgspec.Struct:
         """Flag or allow."""
         return CheckVerdict("flag" if "bad" in self.open(arrival, decode).text else "allow")
 
