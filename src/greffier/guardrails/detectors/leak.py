@@ -1,0 +1,112 @@
+"""Leaks in an answer: the prompt or its canary, and links that carry data away."""
+
+from collections.abc import Iterator
+
+from greffier.core.rulings import Finding
+from greffier.guardrails.matching import Pattern, PatternSet, Text
+from greffier.guardrails.ports import Passage
+
+_GRAM = 24
+_STRIDE = 4
+_FEW_HITS = 3
+_ROT13 = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
+_LEET = str.maketrans("013457@$!", "oieastasi")
+
+
+class Squeezed:
+    """A text reduced to its letters and digits in lower case, with the way back."""
+
+    __slots__ = ("at", "text")
+
+    def __init__(self, text: str) -> None:
+        folded = text.lower()
+        if len(folded) != len(text):  # a few capitals lower to two characters; offsets matter more than they do
+            folded = "".join(char if len(char.lower()) != 1 else char.lower() for char in text)
+        self.at = [i for i, char in enumerate(folded) if char.isalnum()]
+        self.text = "".join([folded[i] for i in self.at])
+
+
+class Shingles:
+    """All runs of 24 letters of a prompt, forwards, reversed and in rot13: what an answer must not contain."""
+
+    __slots__ = ("_grams",)
+
+    def __init__(self, prompt: str) -> None:
+        squeezed = Squeezed(prompt).text
+        self._grams: frozenset[str] = frozenset(
+            variant[i : i + _GRAM]
+            for variant in (squeezed, squeezed[::-1], squeezed.translate(_ROT13), squeezed.translate(_LEET))
+            for i in range(len(variant) - _GRAM + 1)
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._grams)
+
+    def copied(self, text: str) -> tuple[int, int, int] | None:
+        """The span that repeats the prompt and the number of sampled runs found in it, or None."""
+        squeezed = Squeezed(text)
+        hits = [
+            i
+            for i in range(0, len(squeezed.text) - _GRAM + 1, _STRIDE)
+            if squeezed.text[i : i + _GRAM] in self._grams
+        ]
+        if not hits:
+            leet = squeezed.text.translate(_LEET)
+            if leet != squeezed.text:
+                hits = [i for i in range(0, len(leet) - _GRAM + 1, _STRIDE) if leet[i : i + _GRAM] in self._grams]
+        if not hits:
+            return None
+        return squeezed.at[hits[0]], squeezed.at[hits[-1] + _GRAM - 1] + 1, len(hits)
+
+
+def prompt_leaks(text: str, canary: str, shingles: Shingles | None) -> Iterator[Finding]:
+    """Findings of type ``prompt_leak`` in a piece of an answer."""
+    if canary:
+        at = text.lower().find(canary)
+        if at >= 0:
+            yield Finding("leak", "prompt_leak", at, at + len(canary), 1.0, rule="canary")
+            return
+    if shingles is not None and shingles:
+        copied = shingles.copied(text)
+        if copied is not None:
+            start, end, hits = copied
+            yield Finding("leak", "prompt_leak", start, end, 0.95 if hits >= _FEW_HITS else 0.6, rule="shingles")
+
+
+_PATTERNS = (
+    Pattern("image-link", r"!\[[^\]]{0,200}\]\(\s?<?(https?://[^\s)>]+|data:[^\s)>]+|//[^\s)>]+)", trigger=r"!\[", group=1, type="exfiltration"),
+    Pattern("reference-image", r"!\[[^\]]{0,200}\]\[[^\]]{0,100}\][\s\S]*?\n\s{0,3}\[[^\]]{1,100}\]:\s?(https?://\S+)", trigger=r"!\[", group=1, type="exfiltration"),
+    Pattern("html-image", r"<(?:img|image|iframe|embed|source|video|audio|object|link|script|track|input)\b[^>]{0,400}?(?:src|href|data|poster|srcset)\s?=\s?['\"]?((?:https?:)?//[^\s'\">]+)", trigger=r"<(?:img|image|iframe|embed|source|video|audio|object|link|script|track|input)", ignore_case=True, group=1, type="exfiltration"),
+    Pattern("css-url", r"url\(\s?['\"]?(https?://[^\s)'\"]+)", trigger=r"url\(", ignore_case=True, group=1, type="exfiltration"),
+    Pattern("link-with-data", r"\[[^\]]{0,300}\]\(\s?<?(https?://[^\s)>?]{1,300}\?[^\s)>]{40,1000})", trigger=r"\]\(", group=1, type="exfiltration"),
+    Pattern("script-link", r"\]\(\s?(javascript:[^)]{1,400}|data:text/html[^)]+)", trigger=r"javascript:|data:text/html", ignore_case=True, group=1, type="exfiltration"),
+)  # fmt: skip
+_SCORES = {"link-with-data": 0.55, "script-link": 0.95}
+
+
+class Leaks:
+    """Images and links in an answer whose address carries data to another host."""
+
+    name = "leak"
+    version = "1"
+
+    def __init__(self) -> None:
+        self._patterns = PatternSet(_PATTERNS)
+
+    def examine(self, passage: Passage) -> tuple[Finding, ...]:
+        """Return ``exfiltration`` findings; only answers and tool calls are examined."""
+        if passage.provenance not in {"output", "tool_call"}:
+            return ()
+        text = Text(passage.text)
+        return tuple(
+            Finding(self.name, pattern.type, start, end, _score(pattern.id, passage.text[start:end]), rule=pattern.id)
+            for pattern, start, end in self._patterns.spans(text)
+        )
+
+
+def _score(rule: str, address: str) -> float:
+    fixed = _SCORES.get(rule)
+    if fixed is not None:
+        return fixed
+    carries = "?" in address or len(address) > 120 or address.startswith("data:text")  # noqa: PLR2004 - long paths carry data too
+    return 0.85 if carries else 0.5

@@ -1,0 +1,88 @@
+"""The engine: every detector over a text and over its decoded views; findings merged, offsets mapped back."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from greffier.core.rulings import Finding
+from greffier.guardrails.normalise import View, views
+from greffier.guardrails.ports import Detector, DetectorError, Passage
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What the detectors found in one passage.
+
+    Attributes:
+        findings: Merged, by position.
+        failed: Names of detectors that could not measure.
+    """
+
+    findings: tuple[Finding, ...]
+    failed: tuple[str, ...] = ()
+
+
+class Engine:
+    """Runs a fixed list of detectors. Stateless between calls."""
+
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        self.detectors = tuple(detectors)
+
+    def measure(self, passage: Passage) -> Measured:
+        """Examine the passage as written and as a reader or model could decode it."""
+        found: list[Finding] = []
+        failed: list[str] = []
+        for detector in self.detectors:
+            try:
+                found += detector.examine(passage)
+            except DetectorError:
+                failed.append(detector.name)
+        decoded, hidden = views(passage.text)
+        found += hidden
+        for view in decoded:
+            self._examine_view(passage, view, found, failed)
+        if not found and not failed:
+            return _CLEAN
+        return Measured(resolve(found), tuple(dict.fromkeys(failed)))
+
+    def _examine_view(self, passage: Passage, view: View, found: list[Finding], failed: list[str]) -> None:
+        inner = Passage(view.text, passage.provenance, passage.lang)
+        for detector in self.detectors:
+            try:
+                for finding in detector.examine(inner):
+                    start, end = view.origin(finding.start, finding.end)
+                    found.append(msgspec.structs.replace(finding, start=start, end=end, view=view.name))
+            except DetectorError:
+                failed.append(detector.name)
+
+
+_CLEAN = Measured(())
+
+
+def is_entity(finding: Finding) -> bool:
+    """Whether the finding names a thing in the text (``EMAIL``), not a property of the text (``toxicity``)."""
+    return finding.type.isupper()
+
+
+def resolve(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Where entities overlap keep one: a secret before anything else, then the longest, then the likeliest.
+
+    Other findings are kept once per type, rule and place.
+    """
+    entities = sorted(
+        (f for f in findings if is_entity(f)),
+        key=lambda f: (f.type != "SECRET", f.start - f.end, -f.score, f.view != "raw", f.start),
+    )
+    kept: list[Finding] = []
+    for candidate in entities:
+        if not any(candidate.start < other.end and other.start < candidate.end for other in kept):
+            kept.append(candidate)
+    others: dict[tuple[str, str, int, int], Finding] = {}
+    for finding in findings:
+        if not is_entity(finding):
+            key = (finding.type, finding.rule, finding.start, finding.end)
+            best = others.get(key)
+            if best is None or finding.score > best.score:
+                others[key] = finding
+    kept += others.values()
+    kept.sort(key=lambda f: (f.start, f.end))
+    return tuple(kept)

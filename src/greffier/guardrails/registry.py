@@ -1,0 +1,54 @@
+"""Detectors by name, as screens refer to them."""
+
+from collections.abc import Callable, Mapping
+
+from greffier.core.errors import Code, GreffierError
+from greffier.guardrails.detectors.identifiers import Identifiers
+from greffier.guardrails.detectors.injection_rules import InjectionRules
+from greffier.guardrails.detectors.leak import Leaks
+from greffier.guardrails.detectors.secrets import Secrets
+from greffier.guardrails.ports import Detector
+from greffier.guardrails.settings import ScreenSettings, TopicSettings
+
+Factory = Callable[[Mapping[str, TopicSettings]], Detector]
+"""Builds a detector for a snapshot; gets the workspace's topics. Raises `GreffierError` when it cannot load."""
+
+DETECTORS: dict[str, Factory] = {
+    "identifiers": lambda _topics: Identifiers(),
+    "secrets": lambda _topics: Secrets(),
+    "injection": lambda _topics: InjectionRules(),
+    "leak": lambda _topics: Leaks(),
+}
+
+DEFAULT: tuple[str, ...] = ("identifiers", "secrets", "injection", "leak")
+"""What a screen without ``detectors`` uses."""
+
+
+class Builder:
+    """Builds each detector once per snapshot and shares it between screens."""
+
+    def __init__(self, topics: Mapping[str, TopicSettings]) -> None:
+        self._topics = topics
+        self._built: dict[str, Detector] = {}
+
+    def detectors(self, screen: str, settings: ScreenSettings) -> tuple[Detector, ...]:
+        """The detectors a screen names, or the default ones.
+
+        Raises:
+            GreffierError: A name is unknown or its detector cannot load; the start must not go on without a detector
+                that the workspace asked for.
+        """
+        return tuple(self._one(screen, name) for name in settings.detectors or DEFAULT)
+
+    def _one(self, screen: str, name: str) -> Detector:
+        built = self._built.get(name)
+        if built is None:
+            factory = DETECTORS.get(name)
+            if factory is None:
+                raise GreffierError(
+                    Code.GUARDRAIL_UNAVAILABLE,
+                    f"screen '{screen}' names the detector '{name}', which does not exist",
+                    f"Use one of: {', '.join(sorted(DETECTORS))}.",
+                )
+            built = self._built[name] = factory(self._topics)
+        return built

@@ -1,0 +1,299 @@
+"""Screens: detectors measure every text of a request or an answer, rules decide, and the texts are edited."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from greffier.core.chat import ChatRequest, ChatResponse, Choice
+from greffier.core.clock import Clock, SystemClock
+from greffier.core.context import Grant, RiskClass
+from greffier.core.errors import Code, GreffierError
+from greffier.core.rulings import Allow, Deny, Finding, Ruling
+from greffier.guardrails import registry
+from greffier.guardrails.conversation import rewrite_message, rewrite_request
+from greffier.guardrails.detectors.leak import prompt_leaks
+from greffier.guardrails.engine import Engine, Measured, is_entity
+from greffier.guardrails.ports import Passage, Provenance
+from greffier.guardrails.prompt import Placed
+from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
+from greffier.guardrails.rules import REMOVING, WHERE, Decided, RuleList, refusal
+from greffier.guardrails.settings import ScreenSettings, TopicSettings
+from greffier.guardrails.stream import StreamScreen
+from greffier.guardrails.structure import check_schema, schema_of, violation
+
+Direction = Literal["input", "output"]
+
+
+class Screen:
+    """One screen of the workspace with its detectors built."""
+
+    def __init__(self, name: str, settings: ScreenSettings, engine: Engine) -> None:
+        self.name = name
+        self.settings = settings
+        self.engine = engine
+        self.rules: dict[Direction, RuleList] = {
+            "input": RuleList(settings.input),
+            "output": RuleList(settings.output),
+        }
+        self.watches_leaks = any(detector.name == "leak" for detector in engine.detectors)
+
+
+class ScreenedInput(msgspec.Struct, frozen=True):
+    """A request that may go on.
+
+    Attributes:
+        request: With everything removed that a rule removes.
+        findings: What was measured, with the action taken.
+        data_classes: Classes of data still in the request, sorted.
+        on_premises_only: Whether a rule confines the request to our own machines.
+        screen: The screen that decided; it also screens the answer.
+        risk_class: Of the use case; decides what an unavailable detector means.
+        pseudonyms: Placeholders to take back in the answer; lives as long as the request.
+    """
+
+    request: ChatRequest
+    findings: tuple[Finding, ...]
+    data_classes: tuple[str, ...]
+    on_premises_only: bool
+    screen: Screen
+    risk_class: RiskClass
+    pseudonyms: Pseudonyms
+
+
+class ScreenedTexts(msgspec.Struct, frozen=True):
+    """Texts (embedding inputs, documents) that may go on; fields as in `ScreenedInput`."""
+
+    texts: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    data_classes: tuple[str, ...]
+    on_premises_only: bool
+
+
+class Sieve:
+    """Measures texts one by one, decides per finding and edits; knows at the end what follows for the whole."""
+
+    def __init__(
+        self, screen: Screen, direction: Direction, risk_class: RiskClass, pseudonyms: Pseudonyms, placed: Placed | None = None
+    ) -> None:
+        self._screen = screen
+        self._direction: Direction = direction
+        self._risk_class = risk_class
+        self._pseudonyms = pseudonyms
+        self._placed = placed
+        self.decided: list[Decided] = []
+        self.failed: list[str] = []
+
+    def measure(self, text: str, provenance: Provenance) -> list[Decided]:
+        """Measure one text; the findings are the caller's to keep."""
+        measured: Measured = self._screen.engine.measure(Passage(text, provenance))
+        if measured.failed:
+            self.failed += measured.failed
+        findings = list(measured.findings)
+        if self._placed is not None and self._screen.watches_leaks:
+            findings += prompt_leaks(text, self._placed.canary, self._placed.shingles)
+        rules = self._screen.rules[self._direction]
+        return [rules.decide(finding, provenance) for finding in findings]
+
+    def edits(self, text: str, decided: list[Decided]) -> list[Edit]:
+        """What the decisions change in ``text``."""
+        edits = []
+        for item in decided:
+            if item.action in REMOVING:
+                finding = item.finding
+                edits.append(Edit(finding.start, finding.end, self._replacement(item, text[finding.start : finding.end], text)))
+        return edits
+
+    def sift(self, text: str, provenance: Provenance) -> str:
+        """Measure, decide, and return the text to send on (the same object if nothing changes)."""
+        decided = self.measure(text, provenance)
+        if not decided:
+            return text
+        self.decided += decided
+        edits = self.edits(text, decided)
+        if not edits:
+            return text
+        return apply_json(text, edits) if provenance == "tool_call" else apply(text, edits)
+
+    def _replacement(self, item: Decided, original: str, text: str) -> str:
+        if item.action == "pseudonymise" and is_entity(item.finding):
+            return self._pseudonyms.token(item.finding.type, original, text)
+        return f"[{item.finding.type.upper().replace(':', '_')}]"
+
+    def refused(self) -> Deny | None:
+        """The refusal that follows from all texts together, or None."""
+        output = self._direction == "output"
+        unavailable = self._unavailable()
+        if unavailable is not None:
+            return unavailable
+        return refusal(self.decided, output=output)
+
+    def _unavailable(self) -> Deny | None:
+        if not self.failed:
+            return None
+        names = sorted(set(self.failed))
+        where = WHERE["output" if self._direction == "output" else "user"]
+        marks = [Finding(name, "detector_unavailable", 0, 0, 1.0, rule="on_unavailable", action="flag", where=where) for name in names]
+        setting = self._screen.settings.on_unavailable
+        if setting == "flag" or (setting == "by_risk_class" and self._risk_class == "minimal"):
+            seen = {(item.finding.detector, item.finding.type) for item in self.decided}
+            self.decided += [Decided(m, None) for m in marks if (m.detector, m.type) not in seen]
+            return None
+        findings = tuple(item.finding for item in self.decided) + tuple(
+            msgspec.structs.replace(mark, action="deny") for mark in marks
+        )
+        return Deny(
+            Code.GUARDRAIL_UNAVAILABLE,
+            f"{self._screen.name}.on_unavailable",
+            f"The detector '{names[0]}' could not measure.",
+            findings=findings,
+        )
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found, with what was done."""
+        return tuple(item.finding for item in self.decided)
+
+    @property
+    def data_classes(self) -> tuple[str, ...]:
+        """Classes of data that no edit removed."""
+        return tuple(
+            sorted({i.finding.data_class for i in self.decided if i.finding.data_class and i.action not in REMOVING})
+        )
+
+    @property
+    def on_premises_only(self) -> bool:
+        """Whether a rule confines the request."""
+        return any(item.action == "on_premises" for item in self.decided)
+
+
+class Guard:
+    """All screens of a snapshot.
+
+    Raises:
+        GreffierError: While building: a screen names a detector that does not exist or cannot load.
+    """
+
+    def __init__(
+        self,
+        screens: Mapping[str, ScreenSettings],
+        topics: Mapping[str, TopicSettings] | None = None,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        build = registry.Builder(topics or {})
+        self._screens = {name: Screen(name, s, Engine(build.detectors(name, s))) for name, s in screens.items()}
+
+    @property
+    def screens(self) -> Mapping[str, Screen]:
+        """By name."""
+        return self._screens
+
+    def screen(self, name: str) -> Screen:
+        """The screen called ``name``.
+
+        Raises:
+            GreffierError: There is none; a grant only names screens of the same snapshot, so this is our mistake.
+        """
+        screen = self._screens.get(name)
+        if screen is None:
+            raise GreffierError(
+                Code.GUARDRAIL_UNAVAILABLE,
+                f"there is no screen '{name}'",
+                f"Use one of: {', '.join(sorted(self._screens))}.",
+            )
+        return screen
+
+    async def screen_input(self, request: ChatRequest, grant: Grant) -> Ruling[ScreenedInput]:
+        """Screen every text of a request: system, user, history, tool results, tool calls, tool descriptions."""
+        screen = self.screen(grant.screen)
+        problem = check_schema(schema_of(screen.settings.output_schema, request.response_format))
+        if problem:
+            return Deny(
+                Code.INVALID_REQUEST,
+                "response-format",
+                f"The JSON schema cannot be used: {problem}.",
+                "Send a JSON Schema without remote references.",
+                param="response_format",
+            )
+        pseudonyms = Pseudonyms()
+        sieve = Sieve(screen, "input", grant.risk_class, pseudonyms)
+        clean = rewrite_request(request, sieve.sift)
+        refused = sieve.refused()
+        if refused is not None:
+            return refused
+        value = ScreenedInput(
+            clean, sieve.findings, sieve.data_classes, sieve.on_premises_only, screen, grant.risk_class, pseudonyms
+        )
+        return Allow(value, rule=screen.name, findings=value.findings)
+
+    async def screen_texts(
+        self, texts: tuple[str, ...], grant: Grant, provenance: Provenance = "user"
+    ) -> Ruling[ScreenedTexts]:
+        """Screen embedding inputs or documents with the input rules. Placeholders are never reversible here."""
+        screen = self.screen(grant.screen)
+        sieve = Sieve(screen, "input", grant.risk_class, Pseudonyms())
+        clean = tuple(sieve.sift(text, provenance) for text in texts)
+        refused = sieve.refused()
+        if refused is not None:
+            return refused
+        value = ScreenedTexts(clean, sieve.findings, sieve.data_classes, sieve.on_premises_only)
+        return Allow(value, rule=screen.name, findings=value.findings)
+
+    async def screen_output(
+        self, response: ChatResponse, screened: ScreenedInput, placed: Placed | None = None
+    ) -> Ruling[ChatResponse]:
+        """Screen every choice of an answer, tool calls included, then check its structure and restore pseudonyms."""
+        screen = screened.screen
+        sieve = Sieve(screen, "output", screened.risk_class, screened.pseudonyms, placed)
+        choices = tuple(self._choice(choice, sieve.sift) for choice in response.choices)
+        refused = sieve.refused()
+        if refused is not None:
+            return refused
+        schema = schema_of(screen.settings.output_schema, screened.request.response_format)
+        if schema is not None:
+            for choice in choices:
+                problem = violation(schema, choice)
+                if problem:
+                    return Deny(
+                        Code.OUTPUT_INVALID,
+                        f"{screen.name}.schema",
+                        f"The answer does not match the schema: {problem}.",
+                        findings=sieve.findings,
+                    )
+        if screened.pseudonyms:
+            choices = tuple(self._choice(choice, self._restorer(screened.pseudonyms)) for choice in choices)
+        if all(new is old for new, old in zip(choices, response.choices, strict=True)):
+            return Allow(response, rule=screen.name, findings=sieve.findings)
+        return Allow(msgspec.structs.replace(response, choices=choices), rule=screen.name, findings=sieve.findings)
+
+    def open_stream(self, screened: ScreenedInput, placed: Placed | None = None) -> StreamScreen:
+        """Begin screening a streamed answer."""
+        sieve = Sieve(screened.screen, "output", screened.risk_class, screened.pseudonyms, placed)
+        schema = schema_of(screened.screen.settings.output_schema, screened.request.response_format)
+        return StreamScreen(
+            sieve,
+            screened.screen.settings.stream,
+            screened.pseudonyms,
+            name=screened.screen.name,
+            schema=schema,
+            now=self._clock.monotonic,
+        )
+
+    @staticmethod
+    def _restorer(pseudonyms: Pseudonyms) -> Callable[[str, Provenance], str]:
+        def restore(text: str, provenance: Provenance) -> str:
+            edits = pseudonyms.edits(text)
+            if not edits:
+                return text
+            return apply_json(text, edits) if provenance == "tool_call" else apply(text, edits)
+
+        return restore
+
+    @staticmethod
+    def _choice(choice: Choice, change: Callable[[str, Provenance], str]) -> Choice:
+        message = rewrite_message(choice.message, "output", change)
+        if message is choice.message:
+            return choice
+        return msgspec.structs.replace(choice, message=message, logprobs=None)  # log-probabilities spell out the text
