@@ -11,7 +11,7 @@ from pathlib import Path
 from greffier.config.bundle import MAX_BUNDLE_BYTES, Bundle, parse_bundle
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
-from greffier.config.signing import MAX_SIGNATURE_BYTES, Signer, fingerprint, sign, trusted_keys, verify
+from greffier.config.signing import MAX_SIGNATURE_BYTES, fingerprint, trusted_keys, verify
 
 BUNDLE_FILE = "bundle.json"
 SIGNATURE_FILE = "bundle.sig"
@@ -28,27 +28,33 @@ def current_pointer(paths: WorkspacePaths) -> Path:
     return paths.releases / "current"
 
 
-def store_release(paths: WorkspacePaths, bundle: Bundle, signer: Signer) -> Path:
-    """Sign a bundle, store it as a release and put it in force; return the release's folder.
+def store_release(paths: WorkspacePaths, data: bytes, signature: bytes) -> Bundle:
+    """Store a signed bundle as a release, not yet in force.
+
+    Args:
+        paths: The workspace.
+        data: The bundle's bytes.
+        signature: The bytes of its signature file.
 
     Raises:
-        SignerError: The key cannot be used.
-        ConfigError: The key is not one that this installation trusts, or not one that ``bundle_keys`` expects.
+        ConfigError: The signature is not one by a key that this machine trusts and the bundle expects.
     """
-    signature = sign(bundle.data, signer)
-    _expected(bundle, fingerprint(signer.public_key_der()))
-    verify(bundle.data, signature, trusted_keys(trust_folder(paths)))
+    bundle, _ = _verified(paths, data, signature)
     paths.ensure()
     folder = paths.releases / bundle.revision
     folder.mkdir(mode=0o700, exist_ok=True)
-    replace_file(folder / BUNDLE_FILE, bundle.data)
+    replace_file(folder / BUNDLE_FILE, data)
     replace_file(folder / SIGNATURE_FILE, signature)
-    activate(paths, bundle.revision)
-    return folder
+    return bundle
 
 
 def activate(paths: WorkspacePaths, revision: str) -> None:
-    """Put a stored release in force; whether its signature holds is checked by everyone who loads it."""
+    """Put a stored release in force. The gateway checks the signature again when it loads it.
+
+    Raises:
+        ConfigError: The release is missing, damaged or not signed by a trusted key; what is in force stays in force.
+    """
+    check_release(paths, revision)
     replace_file(current_pointer(paths), revision.encode() + b"\n")
 
 
@@ -58,24 +64,38 @@ def load_release(paths: WorkspacePaths) -> tuple[Bundle, str]:
     Raises:
         ConfigError: It is missing, damaged, or not signed by a trusted key. There is no fallback.
     """
-    revision = _read(current_pointer(paths), 128).decode("ascii", "replace").strip()
+    return check_release(paths, read_bounded(current_pointer(paths), 128).decode("ascii", "replace").strip())
+
+
+def check_release(paths: WorkspacePaths, revision: str) -> tuple[Bundle, str]:
+    """Load a stored release; return it with the name of the key that signed it.
+
+    Raises:
+        ConfigError: It is missing, damaged, or not signed by a trusted key.
+    """
     if not _REVISION.fullmatch(revision):
         raise ConfigError(
             "release_missing",
-            "releases/current does not name a release.",
-            "Run 'greffier config build --sign' to make one.",
+            "A release is named by a revision of 64 hexadecimal digits.",
+            "Run 'greffier config build --sign' to make one, or 'greffier config activate' to choose one.",
         )
     folder = paths.releases / revision
-    data = _read(folder / BUNDLE_FILE, MAX_BUNDLE_BYTES)
-    signed_by = verify(data, _read(folder / SIGNATURE_FILE, MAX_SIGNATURE_BYTES), trusted_keys(trust_folder(paths)))
-    bundle = parse_bundle(data)  # only now: nothing of an unverified bundle is looked at
+    data = read_bounded(folder / BUNDLE_FILE, MAX_BUNDLE_BYTES)
+    bundle, signed_by = _verified(paths, data, read_bounded(folder / SIGNATURE_FILE, MAX_SIGNATURE_BYTES))
     if bundle.revision != revision:
         raise ConfigError(
             "release_mismatch",
             f"releases/{revision[:16]}... holds another bundle than its name says.",
             "Restore the release's files, or build it again.",
         )
-    _expected(bundle, fingerprint(trusted_keys(trust_folder(paths))[signed_by]))
+    return bundle, signed_by
+
+
+def _verified(paths: WorkspacePaths, data: bytes, signature: bytes) -> tuple[Bundle, str]:
+    trusted = trusted_keys(trust_folder(paths))
+    signed_by = verify(data, signature, trusted)
+    bundle = parse_bundle(data)  # only now: nothing of an unverified bundle is looked at
+    _expected(bundle, fingerprint(trusted[signed_by]))
     return bundle, signed_by
 
 
@@ -105,7 +125,12 @@ def replace_file(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read a file of at most ``limit`` bytes.
+
+    Raises:
+        ConfigError: It is missing or larger.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)

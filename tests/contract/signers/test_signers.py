@@ -136,7 +136,7 @@ def test_token_mistakes_are_explained(token: str) -> None:
 
 def test_a_module_that_is_none_is_explained(tmp_path: Path) -> None:
     (tmp_path / "not-a-library.so").write_text("x")
-    with pytest.raises(SignerError, match="module cannot be loaded"):
+    with pytest.raises(SignerError, match="cannot be loaded"):
         Pkcs11Signer(str(tmp_path / "not-a-library.so"), "token", "key", PIN)
 
 
