@@ -9,6 +9,7 @@ from greffier.gateway.errors import Dialect
 from greffier.gateway.exchange import Exchange
 from greffier.gateway.ports import Pipelines
 from greffier.gateway.surfaces.chat import chat_completions, completions
+from greffier.gateway.surfaces.messages import count_tokens, messages
 from greffier.gateway.surfaces.models import list_models
 from greffier.gateway.surfaces.responses import responses
 from greffier.gateway.surfaces.texts import embeddings, feedback, guardrails_check, moderations
@@ -39,6 +40,8 @@ ROUTES: dict[str, Route] = {
     "/v1/chat/completions": Route("POST", "chat_completions", chat_completions),
     "/v1/completions": Route("POST", "completions", completions),
     "/v1/responses": Route("POST", "responses", responses),
+    "/v1/messages": Route("POST", "messages", messages, "anthropic"),
+    "/v1/messages/count_tokens": Route("POST", "messages", count_tokens, "anthropic"),
     "/v1/embeddings": Route("POST", "embeddings", embeddings),
     "/v1/moderations": Route("POST", "moderations", moderations),
     "/v1/guardrails/check": Route("POST", "guardrails", guardrails_check),
