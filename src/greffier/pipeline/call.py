@@ -1,0 +1,128 @@
+"""Call the model: the chosen deployment first, then its permitted stand-ins, within the retry budget."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from greffier.boundary.trail import Trail
+from greffier.core.chat import ChatChunk, ChatRequest, ChatResponse, EmbeddingRequest, EmbeddingResponse
+from greffier.core.context import Route
+from greffier.core.deployment import Deployment
+from greffier.core.errors import Code
+from greffier.core.rulings import Allow, Deny, Ruling
+from greffier.llm.ports import Provider, ProviderError
+from greffier.router.health import HealthBoard
+
+T = TypeVar("T")
+
+
+class Called(msgspec.Struct, frozen=True):
+    """A plain answer and the deployment that gave it."""
+
+    deployment: Deployment
+    response: ChatResponse
+
+
+class Embedded(msgspec.Struct, frozen=True):
+    """Vectors and the deployment that made them."""
+
+    deployment: Deployment
+    response: EmbeddingResponse
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A stream whose first fragment has arrived: from here on there is no way back to another deployment."""
+
+    deployment: Deployment
+    first: ChatChunk
+    rest: AsyncIterator[ChatChunk]
+    opened_us: int
+
+
+class Caller:
+    """Tries the candidates of a route in order. Only deployments the router permitted are ever called."""
+
+    def __init__(self, providers: Mapping[str, Provider], health: HealthBoard) -> None:
+        self._providers = providers
+        self._health = health
+
+    async def complete(self, route: Route, request: ChatRequest, trail: Trail) -> Ruling[Called]:
+        """Get a plain answer."""
+
+        async def attempt(deployment: Deployment) -> Called:
+            return Called(deployment, await self._providers[deployment.name].complete(_bounded(request, deployment)))
+
+        return await self._try(route, trail, attempt)
+
+    async def embed(self, route: Route, request: EmbeddingRequest, trail: Trail) -> Ruling[Embedded]:
+        """Get vectors."""
+
+        async def attempt(deployment: Deployment) -> Embedded:
+            return Embedded(deployment, await self._providers[deployment.name].embed(request))
+
+        return await self._try(route, trail, attempt)
+
+    async def open(self, route: Route, request: ChatRequest, trail: Trail) -> Ruling[Opened]:
+        """Open a stream and wait for its first fragment."""
+
+        async def attempt(deployment: Deployment) -> Opened:
+            began = time.perf_counter_ns()
+            chunks = self._providers[deployment.name].stream(_bounded(request, deployment))
+            first = await anext(chunks, None)
+            if first is None:
+                raise ProviderError(Code.UPSTREAM_TRUNCATED, "The model's server sent an empty stream.", retryable=True)
+            return Opened(deployment, first, chunks, (time.perf_counter_ns() - began) // 1000)
+
+        return await self._try(route, trail, attempt)
+
+    def broke_off(self, opened: Opened) -> None:
+        """Count a stream that failed after its first fragment against the deployment's health."""
+        self._health.report(opened.deployment.name, ok=False, latency_s=0.0)
+
+    async def _try(self, route: Route, trail: Trail, attempt: Callable[[Deployment], Awaitable[T]]) -> Ruling[T]:
+        """Call candidates in order until one answers; the last error is the ruling if none does."""
+        error: ProviderError | None = None
+        for number in range(route.attempts):
+            deployment = route.candidates[min(number, len(route.candidates) - 1)]
+            if error is not None:
+                if not error.retryable or not self._health.may_retry(route.model):
+                    break
+                if number >= len(route.candidates):  # nobody left to fall back on: give the last one a moment
+                    await asyncio.sleep(max(self._health.backoff_s(route.model, number), error.retry_after_s or 0.0))
+            began = time.perf_counter_ns()
+            try:
+                value = await attempt(deployment)
+            except ProviderError as caught:
+                us = (time.perf_counter_ns() - began) // 1000
+                trail.attempted(deployment.name, "failed", us, str(caught.code))
+                if caught.counts_against_health:
+                    self._health.report(
+                        deployment.name, ok=False, latency_s=us / 1e6, retry_after_s=caught.retry_after_s
+                    )
+                error = caught
+            except asyncio.CancelledError:
+                trail.attempted(deployment.name, "cancelled", (time.perf_counter_ns() - began) // 1000)
+                raise
+            else:
+                us = (time.perf_counter_ns() - began) // 1000
+                trail.attempted(deployment.name, "answered", us)
+                self._health.report(deployment.name, ok=True, latency_s=us / 1e6)
+                return Allow(value, rule=f"deployment:{deployment.name}")
+        if error is None:
+            raise RuntimeError(f"the route for {route.model} allows no attempt")
+        return denial(error)
+
+
+def denial(error: ProviderError) -> Deny:
+    """The refusal that a failed call becomes."""
+    return Deny(error.code, "builtin:upstream", error.reason, error.remedy, retry_after_s=error.retry_after_s)
+
+
+def _bounded(request: ChatRequest, deployment: Deployment) -> ChatRequest:
+    """Cap the answer, so that what was reserved is a true upper bound of what can be spent."""
+    if request.max_tokens is not None:
+        return request
+    return msgspec.structs.replace(request, max_tokens=deployment.max_output_tokens)

@@ -1,0 +1,185 @@
+"""The governed path of a conversation.
+
+    gateway - authenticate - authorize - limits - screen input - ground - choose - call - screen output
+
+Nothing reaches a model before its admission is durable; no last byte leaves before its outcome is.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from greffier.boundary.points import Point
+from greffier.boundary.trail import Answered, Evidence, enforce, enforce_now
+from greffier.core.chat import ChatRequest, ChatResponse
+from greffier.core.context import Arrival, Grant, RequestContext, Route
+from greffier.core.rulings import Refused, Ruling
+from greffier.guardrails.prompt import Placed
+from greffier.guardrails.screen import Guard, ScreenedInput
+from greffier.identity.authenticators import Authenticators
+from greffier.limits.service import Limits, Need
+from greffier.llm.cost import cost_of
+from greffier.llm.tokens import estimate_prompt, estimate_usage
+from greffier.pipeline.answers import ChatAnswer, ChatStream
+from greffier.pipeline.call import Called, Caller
+from greffier.pipeline.capture import Capture
+from greffier.pipeline.facts import ask_of, capabilities, grant_facts, need_of, params_bytes
+from greffier.pipeline.ground import Grounding
+from greffier.pipeline.stream import StreamRelease
+from greffier.pipeline.visit import Visit
+from greffier.policy.decide import PolicyDecisionPoint
+from greffier.router.choose import Router
+from greffier.router.permit import RouteNeeds
+
+
+class ChatPipeline:
+    """The order of the stages for one snapshot of the configuration."""
+
+    def __init__(
+        self,
+        *,
+        authenticators: Authenticators,
+        policy: PolicyDecisionPoint,
+        limits: Limits,
+        guard: Guard,
+        grounding: Grounding,
+        router: Router,
+        caller: Caller,
+        capture: Capture,
+        evidence: Evidence,
+        output_caps: Mapping[str, int],
+    ) -> None:
+        self._authenticators = authenticators
+        self._policy = policy
+        self._limits = limits
+        self._guard = guard
+        self._grounding = grounding
+        self._router = router
+        self._caller = caller
+        self._capture = capture
+        self._evidence = evidence
+        self._output_caps = output_caps
+
+    async def run(self, arrival: Arrival, decode: Callable[[], Ruling[ChatRequest]]) -> ChatAnswer | ChatStream:
+        """Take a request through every stage.
+
+        Args:
+            arrival: The request as it came in.
+            decode: Reads the body; called only once the caller is known.
+
+        Raises:
+            Refused: A stage refused; the refusal is on record.
+        """
+        visit = Visit(arrival, self._evidence, self._limits)
+        try:
+            return await self._pass(visit, arrival, decode)
+        except Refused as refused:
+            raise await visit.refused(refused) from refused
+        except asyncio.CancelledError:
+            await visit.abandoned()
+            raise
+
+    async def count(self, arrival: Arrival, decode: Callable[[], Ruling[ChatRequest]]) -> int:
+        """Estimate a prompt's tokens for a caller who may ask for its model; no model is called.
+
+        Raises:
+            Refused: The caller is unknown or may not.
+        """
+        visit = Visit(arrival, self._evidence, self._limits)
+        trail = visit.trail
+        try:
+            context = await enforce(trail, Point.AUTHENTICATE, self._authenticators.authenticate(arrival))
+            visit.identified(context)
+            request = enforce_now(trail, Point.DECODE, decode)
+            grant = enforce_now(trail, Point.AUTHORIZE, lambda: self._policy.authorize(context, ask_of(request)))
+            tokens = estimate_prompt(request) + self._grounding.tokens(grant)
+            await visit.answered(Answered())
+        except Refused as refused:
+            raise await visit.refused(refused) from refused
+        except asyncio.CancelledError:
+            await visit.abandoned()
+            raise
+        return tokens
+
+    async def _pass(
+        self, visit: Visit, arrival: Arrival, decode: Callable[[], Ruling[ChatRequest]]
+    ) -> ChatAnswer | ChatStream:
+        trail = visit.trail
+        context = await enforce(trail, Point.AUTHENTICATE, self._authenticators.authenticate(arrival))
+        visit.identified(context)
+        request = enforce_now(trail, Point.DECODE, decode)
+        grant = enforce_now(trail, Point.AUTHORIZE, lambda: self._policy.authorize(context, ask_of(request)))
+        trail.learn(**grant_facts(grant))
+        need = self._need(request, grant)
+        visit.hold = await enforce(trail, Point.RESERVE, self._limits.reserve(context, grant, need))
+        screened = await enforce(trail, Point.SCREEN_INPUT, self._guard.screen_input(request, grant))
+        placed = enforce_now(trail, Point.GROUND, lambda: self._grounding.place(screened, grant))
+        route = enforce_now(trail, Point.CHOOSE, lambda: self._router.choose(grant, _needs(context, screened)))
+        self._note_route(visit, request, placed, route, screened)
+        parts = await self._capture.prompt(grant, arrival.request_id, placed.request)
+        await trail.admit(parts, need.tokens, need.cost_micro or 0)
+        if request.stream:
+            opened = await enforce(trail, Point.CALL, self._caller.open(route, placed.request, trail))
+            screen = self._guard.open_stream(screened, placed)
+            release = StreamRelease(visit, grant, placed.request, opened, screen=screen)
+            return release.to(self._caller, self._capture)
+        called = await enforce(trail, Point.CALL, self._caller.complete(route, placed.request, trail))
+        screening = self._guard.screen_output(called.response, screened, placed)
+        response = await enforce(trail, Point.SCREEN_OUTPUT, screening)
+        return await self._answer(visit, grant, placed.request, called, response)
+
+    def _need(self, request: ChatRequest, grant: Grant) -> Need:
+        """What to reserve: bounded by the dearest deployment that may answer, so that it can only be too much."""
+        prompt_tokens = estimate_prompt(request) + self._grounding.tokens(grant)
+        price = self._router.worst_price(grant, RouteNeeds(capabilities=capabilities(request)))
+        return need_of(request, price, prompt_tokens, self._output_caps[grant.model])
+
+    async def _answer(
+        self, visit: Visit, grant: Grant, sent: ChatRequest, called: Called, response: ChatResponse
+    ) -> ChatAnswer:
+        """Record the answer, then let it go."""
+        usage = called.response.usage or estimate_usage(sent, called.response)
+        price = called.deployment.price
+        text = "".join(c.message.content for c in response.choices if isinstance(c.message.content, str))
+        await visit.answered(
+            Answered(
+                deployment=called.deployment.name,
+                model=called.response.model,
+                finish_reason=response.choices[0].finish_reason or "" if response.choices else "",
+                usage=usage,
+                cost_micro=cost_of(usage, price),
+                chars=len(text),
+                parts=await self._capture.answer(grant, visit.request_id, text),
+            )
+        )
+        shown = msgspec.structs.replace(response, id=visit.request_id, model=grant.model, usage=usage)
+        return ChatAnswer(shown, visit.headers())
+
+    def _note_route(
+        self, visit: Visit, request: ChatRequest, placed: Placed, route: Route, screened: ScreenedInput
+    ) -> None:
+        chosen = route.candidates[0]
+        visit.trail.learn(
+            deployment=chosen.name,
+            provider=chosen.provider,
+            region=chosen.region,
+            why=route.why,
+            stream=request.stream,
+            prompt=placed.prompt,
+            prompt_digest=placed.prompt_digest,
+            params_digest=hashlib.sha256(params_bytes(request)).hexdigest(),
+            data_classes=screened.data_classes,
+        )
+
+
+def _needs(context: RequestContext, screened: ScreenedInput) -> RouteNeeds:
+    """What the router must respect; obligations found by the screen bind every retry and fallback."""
+    return RouteNeeds(
+        capabilities=capabilities(screened.request),
+        data_classes=screened.data_classes,
+        on_premises_only=screened.on_premises_only,
+        tokens=estimate_prompt(screened.request) + (screened.request.max_tokens or 1),
+        sticky_key=f"{context.tenant}:{context.principal.credential_id}",
+    )

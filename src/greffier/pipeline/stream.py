@@ -1,0 +1,141 @@
+"""Release a stream: each fragment passes the output screen first, and the last one waits for the record."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import msgspec
+
+from greffier.boundary.points import Point
+from greffier.boundary.trail import Answered, enforce_fragment, enforce_now
+from greffier.core.chat import ChatChunk, ChatRequest, Usage
+from greffier.core.context import Grant
+from greffier.core.rulings import Refused
+from greffier.guardrails.stream import StreamScreen
+from greffier.llm.cost import cost_of
+from greffier.llm.ports import ProviderError
+from greffier.llm.tokens import estimate_stream_usage
+from greffier.pipeline.answers import ChatStream
+from greffier.pipeline.call import Caller, Opened, denial
+from greffier.pipeline.capture import Capture, wanted
+from greffier.pipeline.visit import Visit
+
+
+class _Tally:
+    """What a stream has delivered so far: enough to settle and record it wherever it ends."""
+
+    def __init__(self, opened: Opened, request: ChatRequest, *, keep_text: bool) -> None:
+        self._opened = opened
+        self._request = request
+        self._kept: list[str] | None = [] if keep_text else None
+        self._began = time.perf_counter_ns()
+        self.generated_chars = 0
+        self.released_chars = 0
+        self.usage: Usage | None = None
+        self.finish_reason = ""
+        self.model = ""
+
+    def received(self, chunk: ChatChunk) -> None:
+        """Count what the model sent."""
+        self.generated_chars += len(chunk.text)
+        for call in chunk.tool_calls:
+            if call.function and call.function.arguments:
+                self.generated_chars += len(call.function.arguments)
+        self.usage = chunk.usage or self.usage
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        self.model = chunk.model or self.model
+
+    def released(self, chunk: ChatChunk) -> None:
+        """Count what the caller got."""
+        self.released_chars += len(chunk.text)
+        if self._kept is not None:
+            self._kept.append(chunk.text)
+
+    def text(self) -> str:
+        """What the caller got, if it is kept."""
+        return "".join(self._kept or ())
+
+    def upstream_us(self) -> int:
+        """Microseconds since the first fragment."""
+        return (time.perf_counter_ns() - self._began) // 1000
+
+    def answered(self) -> Answered:
+        """The stream as the record tells it."""
+        usage = self.usage or estimate_stream_usage(self._request, self.generated_chars)
+        return Answered(
+            deployment=self._opened.deployment.name,
+            model=self.model,
+            finish_reason=self.finish_reason,
+            usage=usage,
+            cost_micro=cost_of(usage, self._opened.deployment.price),
+            chars=self.released_chars,
+            first_token_us=self._opened.opened_us,
+        )
+
+
+class StreamRelease:
+    """An opened stream on its way to the caller."""
+
+    def __init__(
+        self, visit: Visit, grant: Grant, request: ChatRequest, opened: Opened, *, screen: StreamScreen
+    ) -> None:
+        self._visit = visit
+        self._grant = grant
+        self._opened = opened
+        self._screen = screen
+        self._tally = _Tally(opened, request, keep_text=wanted(grant))
+
+    def to(self, caller: Caller, capture: Capture) -> ChatStream:
+        """Hand out the stream, fragment by fragment as each passes the output screen.
+
+        Args:
+            caller: Told when the stream breaks off.
+            capture: Keeps the answer where the use case asks for it.
+        """
+        visit, tally = self._visit, self._tally
+        return ChatStream(self._chunks(caller, capture), visit.headers(), lambda: visit.abandoned(tally.answered()))
+
+    async def _chunks(self, caller: Caller, capture: Capture) -> AsyncGenerator[ChatChunk, None]:
+        """Yield screened fragments; the last ones leave only once the outcome is durable."""
+        visit, opened, tally, screen = self._visit, self._opened, self._tally, self._screen
+        trail = visit.trail
+        try:
+            async for chunk in _all(opened):
+                tally.received(chunk)
+                for passed in enforce_fragment(trail, screen.feed, chunk):
+                    tally.released(passed)
+                    yield passed
+            last = enforce_now(trail, Point.SCREEN_OUTPUT, screen.finish)
+            for passed in last:
+                tally.released(passed)
+            trail.upstream_us += tally.upstream_us()
+            parts = await capture.answer(self._grant, visit.request_id, tally.text())
+            answer = msgspec.structs.replace(tally.answered(), parts=parts)
+            await visit.answered(answer)
+            for passed in last:
+                yield passed
+            yield ChatChunk(usage=answer.usage)
+        except ProviderError as error:
+            caller.broke_off(opened)
+            trail.attempted(opened.deployment.name, "broke off", tally.upstream_us(), str(error.code))
+            refused = Refused(denial(error))
+            raise await visit.refused(refused, tally.answered()) from error
+        except Refused as refused:
+            raise await visit.refused(refused, tally.answered()) from refused
+        except (asyncio.CancelledError, GeneratorExit):
+            await visit.abandoned(tally.answered())
+            raise
+        finally:
+            await _close(opened.rest)
+
+
+async def _all(opened: Opened) -> AsyncIterator[ChatChunk]:
+    yield opened.first
+    async for chunk in opened.rest:
+        yield chunk
+
+
+async def _close(chunks: AsyncIterator[ChatChunk]) -> None:
+    """Close the provider's stream, which closes its connection."""
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()

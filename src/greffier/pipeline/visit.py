@@ -1,0 +1,106 @@
+"""One request on its way through the pipeline, and what must be put in order however it ends."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from greffier.boundary.trail import Answered, Evidence, Trail
+from greffier.core.context import Arrival, RequestContext
+from greffier.core.errors import Code
+from greffier.core.rulings import Deny, Refused
+from greffier.limits.service import Limits, Reservation, Spent
+
+GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connection.")
+
+NOT_ANSWERED = Answered()
+"""What the record says where no model was called: nothing used, nothing spent."""
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+async def all_closed() -> None:
+    """Wait until every request whose caller hung up has been settled and recorded; part of a graceful stop."""
+    while _closing:
+        await asyncio.wait(_closing)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run ``work`` to its end even if the awaiting task is cancelled meanwhile: a caller cannot undo a record."""
+    task = asyncio.ensure_future(work)
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+    await asyncio.shield(task)
+
+
+class Visit:
+    """The trail of a request together with what it holds: both are closed exactly once, on every way out."""
+
+    def __init__(self, arrival: Arrival, evidence: Evidence, limits: Limits) -> None:
+        self.trail = Trail(arrival, evidence)
+        self.hold: Reservation | None = None
+        self._limits = limits
+        self._over = False
+        self.request_id = arrival.request_id
+
+    def identified(self, context: RequestContext) -> None:
+        """Note who is asking."""
+        self.trail.tenant = context.tenant
+        principal = context.principal
+        self.trail.learn(
+            actor=principal.ref,
+            actor_type=principal.type,
+            authn=principal.authn,
+            roles=principal.roles,
+            use_case=context.use_case,
+        )
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Response headers that tell the caller which limits apply and under which rules the request ran."""
+        facts = self.trail.facts
+        headers = list(self.hold.headers) if self.hold else []
+        headers.append(("x-greffier-bundle", facts.bundle[:16]))
+        if facts.policy_rules:
+            headers.append(("x-greffier-policy", ",".join(facts.policy_rules)))
+        if facts.deployment:
+            headers.append(("x-greffier-deployment", facts.deployment))
+        if facts.why:
+            headers.append(("x-greffier-route", facts.why))
+        return tuple(headers)
+
+    async def answered(self, answer: Answered) -> None:
+        """Settle and record an answer. Once this returns, its last byte may leave.
+
+        Raises:
+            Refused: The outcome could not be made durable.
+        """
+        self._over = True
+        await self._close("answered", None, answer)
+
+    async def refused(self, refused: Refused, answer: Answered = NOT_ANSWERED) -> Refused:
+        """Settle and record a refusal, and return what the caller is to be told."""
+        if not self._over:
+            self._over = True
+            failed = refused.ruling.code.startswith("upstream") or refused.ruling.code is Code.INTERNAL_ERROR
+            try:
+                await self._close("failed" if failed else "denied", refused.ruling, answer)
+            except Refused as unrecorded:
+                refused = unrecorded
+        return Refused(refused.ruling, (*self.headers(), *refused.headers))
+
+    async def abandoned(self, answer: Answered = NOT_ANSWERED) -> None:
+        """Settle and record that the caller hung up; what had been generated until then is paid for."""
+        if self._over:
+            return
+        self._over = True
+        try:
+            await self._close("cancelled", GONE, answer)
+        except Refused:
+            return  # logged by the trail; there is nobody left to tell
+
+    async def _close(self, how: Any, ruling: Deny | None, answer: Answered) -> None:
+        await _to_the_end(self._settle_and_conclude(how, ruling, answer))
+
+    async def _settle_and_conclude(self, how: Any, ruling: Deny | None, answer: Answered) -> None:
+        if self.hold is not None:
+            await self._limits.settle(self.hold, Spent(answer.usage.total_tokens, answer.cost_micro))
+        await self.trail.conclude(how, ruling, answer)
