@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 
 from greffier.adapters.http import BadUrl, HttpClient, Origin, Proxy, tls_context
+from greffier.adapters.providers.anthropic import Anthropic
 from greffier.adapters.providers.openai_compatible import Endpoints, OpenAICompatible
 from greffier.adapters.providers.openai_wire import Dialect
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret, resolve_value
@@ -50,6 +51,8 @@ def build_provider(
                 return _openai(name, settings, deployment, workspace_root)
             case "azure_openai":
                 return _azure(name, settings, deployment, workspace_root)
+            case "anthropic":
+                return _anthropic(name, settings, deployment, workspace_root)
             case _:
                 raise BadDeployment(name, f"provider {settings.provider} is not available", "Choose another provider.")
     except SecretMissing as error:
@@ -120,6 +123,11 @@ def _azure(name: str, settings: DeploymentSettings, deployment: Deployment, root
         endpoints,
         Dialect(token_field="max_completion_tokens", developer_role=True),  # noqa: S106 - the name of a field
     )
+
+
+def _anthropic(name: str, settings: DeploymentSettings, deployment: Deployment, root: Path) -> Anthropic:
+    client = _client(settings, deployment, root, settings.base_url or _ANTHROPIC)
+    return Anthropic(deployment, client, _required_secret(name, settings, root))
 
 
 def _required_secret(name: str, settings: DeploymentSettings, root: Path) -> str:

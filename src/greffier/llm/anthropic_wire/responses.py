@@ -29,7 +29,7 @@ def response_from_anthropic(answer: AnthropicAnswer, *, json_answer: bool = Fals
     """
     texts: list[str] = []
     calls: list[ToolCall] = []
-    for block in answer.content:
+    for block in answer.content or ():
         if block.type == "text":
             texts.append(block.text or "")
         elif block.type == "tool_use" and json_answer and block.name == ANSWER_TOOL:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from greffier.core.chat import ChatChunk, FinishReason, FunctionDelta, ToolCallDelta, Usage
+from greffier.core.chat import ChatChunk, FinishReason, FunctionDelta, ToolCallDelta
 from greffier.llm.anthropic_wire.requests_out import ANSWER_TOOL
 from greffier.llm.anthropic_wire.types import FINISH_OF_STOP, AnthropicAnswer, AnthropicUsage, AnyBlock
 
@@ -65,14 +65,18 @@ class AnthropicStreamDecoder:
         self._tools: dict[int, _Tool] = {}
         self._calls = 0
         self._usage = AnthropicUsage()
-        self._has_usage = False
         self._finished = False
-        self.stopped = False
+        self._stopped = False
 
     @property
     def complete(self) -> bool:
         """Whether the answer reached its stop reason."""
         return self._finished
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last event has come."""
+        return self._stopped
 
     def feed(self, data: bytes) -> list[ChatChunk]:
         """Take one event.
@@ -94,16 +98,16 @@ class AnthropicStreamDecoder:
             case "message_delta":
                 return self._message_delta(event)
             case "message_stop":
-                self.stopped = True
+                self._stopped = True
             case "error":
                 raise AnthropicErrorEvent(event.error)
         return []
 
     def finish(self) -> ChatChunk | None:
-        """The chunk with the usage, if the server gave one."""
-        if not self._has_usage:
+        """The chunk with the usage, if the server told both sides of it."""
+        if self._usage.input_tokens is None or self._usage.output_tokens is None:
             return None
-        usage: Usage = self._usage.canonical()
+        usage = self._usage.canonical()
         return ChatChunk(usage=usage, id=self._id, model=self._model)
 
     def _message_start(self, event: _Event) -> None:
@@ -116,7 +120,6 @@ class AnthropicStreamDecoder:
         """Counts are cumulative; a later event overrides what it names."""
         if usage is None:
             return
-        self._has_usage = True
         named = {name: value for name in usage.__struct_fields__ if (value := getattr(usage, name)) is not None}
         self._usage = msgspec.structs.replace(self._usage, **named)
 

@@ -203,7 +203,7 @@ class AnyBlock(msgspec.Struct):
 class AnthropicAnswer(msgspec.Struct):
     """What a server that speaks Anthropic answers; lenient in what it accepts."""
 
-    content: list[AnyBlock] = []
+    content: list[AnyBlock] | None = None
     id: str | None = None
     model: str | None = None
     stop_reason: str | None = None
