@@ -5,31 +5,28 @@
 Nothing reaches a model before its admission is durable; no last byte leaves before its outcome is.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from greffier.boundary.points import Point
-from greffier.boundary.trail import Answered, Evidence, enforce, enforce_now
+from greffier.boundary.trail import Answered, enforce, enforce_now
 from greffier.core.chat import ChatRequest, ChatResponse
 from greffier.core.context import Arrival, Grant, RequestContext, Route
-from greffier.core.rulings import Refused, Ruling
+from greffier.core.rulings import Ruling
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.screen import Guard, ScreenedInput
-from greffier.identity.authenticators import Authenticators
-from greffier.limits.service import Limits, Need
+from greffier.limits.service import Need
 from greffier.llm.cost import cost_of
 from greffier.llm.tokens import estimate_prompt, estimate_usage
 from greffier.pipeline.answers import ChatAnswer, ChatStream
 from greffier.pipeline.call import Called, Caller
 from greffier.pipeline.capture import Capture
-from greffier.pipeline.facts import ask_of, capabilities, grant_facts, need_of, params_bytes
+from greffier.pipeline.facts import ask_of, capabilities, need_of, params_bytes
 from greffier.pipeline.ground import Grounding
 from greffier.pipeline.stream import StreamRelease
-from greffier.pipeline.visit import Visit
-from greffier.policy.decide import PolicyDecisionPoint
+from greffier.pipeline.visit import Entrance, Visit
 from greffier.router.choose import Router
 from greffier.router.permit import RouteNeeds
 
@@ -40,26 +37,20 @@ class ChatPipeline:
     def __init__(
         self,
         *,
-        authenticators: Authenticators,
-        policy: PolicyDecisionPoint,
-        limits: Limits,
+        entrance: Entrance,
         guard: Guard,
         grounding: Grounding,
         router: Router,
         caller: Caller,
         capture: Capture,
-        evidence: Evidence,
         output_caps: Mapping[str, int],
     ) -> None:
-        self._authenticators = authenticators
-        self._policy = policy
-        self._limits = limits
+        self._entrance = entrance
         self._guard = guard
         self._grounding = grounding
         self._router = router
         self._caller = caller
         self._capture = capture
-        self._evidence = evidence
         self._output_caps = output_caps
 
     async def run(self, arrival: Arrival, decode: Callable[[], Ruling[ChatRequest]]) -> ChatAnswer | ChatStream:
@@ -72,14 +63,8 @@ class ChatPipeline:
         Raises:
             Refused: A stage refused; the refusal is on record.
         """
-        visit = Visit(arrival, self._evidence, self._limits)
-        try:
+        async with self._entrance.visit(arrival) as visit:
             return await self._pass(visit, arrival, decode)
-        except Refused as refused:
-            raise await visit.refused(refused) from refused
-        except asyncio.CancelledError:
-            await visit.abandoned()
-            raise
 
     async def count(self, arrival: Arrival, decode: Callable[[], Ruling[ChatRequest]]) -> int:
         """Estimate a prompt's tokens for a caller who may ask for its model; no model is called.
@@ -87,33 +72,23 @@ class ChatPipeline:
         Raises:
             Refused: The caller is unknown or may not.
         """
-        visit = Visit(arrival, self._evidence, self._limits)
-        trail = visit.trail
-        try:
-            context = await enforce(trail, Point.AUTHENTICATE, self._authenticators.authenticate(arrival))
-            visit.identified(context)
-            request = enforce_now(trail, Point.DECODE, decode)
-            grant = enforce_now(trail, Point.AUTHORIZE, lambda: self._policy.authorize(context, ask_of(request)))
+        async with self._entrance.visit(arrival) as visit:
+            context = await self._entrance.identify(visit, arrival)
+            request = enforce_now(visit.trail, Point.DECODE, decode)
+            grant = self._entrance.permit(visit, context, ask_of(request))
             tokens = estimate_prompt(request) + self._grounding.tokens(grant)
             await visit.answered(Answered())
-        except Refused as refused:
-            raise await visit.refused(refused) from refused
-        except asyncio.CancelledError:
-            await visit.abandoned()
-            raise
         return tokens
 
     async def _pass(
         self, visit: Visit, arrival: Arrival, decode: Callable[[], Ruling[ChatRequest]]
     ) -> ChatAnswer | ChatStream:
         trail = visit.trail
-        context = await enforce(trail, Point.AUTHENTICATE, self._authenticators.authenticate(arrival))
-        visit.identified(context)
+        context = await self._entrance.identify(visit, arrival)
         request = enforce_now(trail, Point.DECODE, decode)
-        grant = enforce_now(trail, Point.AUTHORIZE, lambda: self._policy.authorize(context, ask_of(request)))
-        trail.learn(**grant_facts(grant))
+        grant = self._entrance.permit(visit, context, ask_of(request))
         need = self._need(request, grant)
-        visit.hold = await enforce(trail, Point.RESERVE, self._limits.reserve(context, grant, need))
+        await self._entrance.reserve(visit, context, grant, need)
         screened = await enforce(trail, Point.SCREEN_INPUT, self._guard.screen_input(request, grant))
         placed = enforce_now(trail, Point.GROUND, lambda: self._grounding.place(screened, grant))
         route = enforce_now(trail, Point.CHOOSE, lambda: self._router.choose(grant, _needs(context, screened)))

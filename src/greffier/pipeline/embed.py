@@ -1,25 +1,21 @@
 """The governed path of texts on their way to vectors: a conversation's stages, without an answer to screen."""
 
-import asyncio
 from collections.abc import Callable
 
 import msgspec
 
 from greffier.boundary.points import Point
-from greffier.boundary.trail import Answered, Evidence, enforce, enforce_now
+from greffier.boundary.trail import Answered, enforce, enforce_now
 from greffier.core.chat import EmbeddingRequest, Usage
 from greffier.core.context import Arrival, Ask
-from greffier.core.rulings import Refused, Ruling
+from greffier.core.rulings import Ruling
 from greffier.guardrails.screen import Guard
-from greffier.identity.authenticators import Authenticators
-from greffier.limits.service import Limits, Need
+from greffier.limits.service import Need
 from greffier.llm.cost import cost_of
 from greffier.llm.tokens import estimate_text
 from greffier.pipeline.answers import EmbedAnswer
 from greffier.pipeline.call import Caller
-from greffier.pipeline.facts import grant_facts
-from greffier.pipeline.visit import Visit
-from greffier.policy.decide import PolicyDecisionPoint
+from greffier.pipeline.visit import Entrance, Visit
 from greffier.router.choose import Router
 from greffier.router.permit import RouteNeeds
 
@@ -32,21 +28,15 @@ class EmbedPipeline:
     def __init__(
         self,
         *,
-        authenticators: Authenticators,
-        policy: PolicyDecisionPoint,
-        limits: Limits,
+        entrance: Entrance,
         guard: Guard,
         router: Router,
         caller: Caller,
-        evidence: Evidence,
     ) -> None:
-        self._authenticators = authenticators
-        self._policy = policy
-        self._limits = limits
+        self._entrance = entrance
         self._guard = guard
         self._router = router
         self._caller = caller
-        self._evidence = evidence
 
     async def run(self, arrival: Arrival, decode: Callable[[], Ruling[EmbeddingRequest]]) -> EmbedAnswer:
         """Take texts through every stage.
@@ -54,29 +44,20 @@ class EmbedPipeline:
         Raises:
             Refused: A stage refused; the refusal is on record.
         """
-        visit = Visit(arrival, self._evidence, self._limits)
-        try:
+        async with self._entrance.visit(arrival) as visit:
             return await self._pass(visit, arrival, decode)
-        except Refused as refused:
-            raise await visit.refused(refused) from refused
-        except asyncio.CancelledError:
-            await visit.abandoned()
-            raise
 
     async def _pass(
         self, visit: Visit, arrival: Arrival, decode: Callable[[], Ruling[EmbeddingRequest]]
     ) -> EmbedAnswer:
         trail = visit.trail
-        context = await enforce(trail, Point.AUTHENTICATE, self._authenticators.authenticate(arrival))
-        visit.identified(context)
+        context = await self._entrance.identify(visit, arrival)
         request = enforce_now(trail, Point.DECODE, decode)
-        ask = Ask("embed", request.model)
-        grant = enforce_now(trail, Point.AUTHORIZE, lambda: self._policy.authorize(context, ask))
-        trail.learn(**grant_facts(grant))
+        grant = self._entrance.permit(visit, context, Ask("embed", request.model))
         tokens = sum(map(estimate_text, request.inputs))
         price = self._router.worst_price(grant, RouteNeeds(capabilities=_CAPABILITIES))
         need = Need(tokens, None if price is None else price.cost(tokens, 0))
-        visit.hold = await enforce(trail, Point.RESERVE, self._limits.reserve(context, grant, need))
+        await self._entrance.reserve(visit, context, grant, need)
         screened = await enforce(trail, Point.SCREEN_INPUT, self._guard.screen_texts(request.inputs, grant))
         needs = RouteNeeds(
             capabilities=_CAPABILITIES,

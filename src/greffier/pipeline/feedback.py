@@ -6,17 +6,14 @@ from typing import Any, Protocol
 
 from greffier.audit.ports import ContentStore, JournalReader, JournalUnavailable
 from greffier.boundary.points import Point
-from greffier.boundary.trail import Answered, Evidence, enforce, enforce_now
+from greffier.boundary.trail import Answered, enforce, enforce_now
 from greffier.core.context import Arrival, Ask, RequestContext
 from greffier.core.errors import Code
 from greffier.core.events import Admission, Feedback, PartLine, parse
 from greffier.core.ids import new_id
 from greffier.core.rulings import Allow, Deny, Refused, Ruling
-from greffier.identity.authenticators import Authenticators
-from greffier.limits.service import Limits
 from greffier.pipeline.asks import FeedbackRequest
-from greffier.pipeline.visit import Visit
-from greffier.policy.decide import PolicyDecisionPoint
+from greffier.pipeline.visit import Entrance
 
 _UNKNOWN = Deny(
     Code.RECORD_NOT_FOUND,
@@ -40,18 +37,12 @@ class FeedbackPipeline:
     def __init__(
         self,
         *,
-        authenticators: Authenticators,
-        policy: PolicyDecisionPoint,
-        limits: Limits,
-        evidence: Evidence,
+        entrance: Entrance,
         reader: Callable[[], JournalReader],
         content: ContentStore,
         observer: FeedbackObserver,
     ) -> None:
-        self._authenticators = authenticators
-        self._policy = policy
-        self._limits = limits
-        self._evidence = evidence
+        self._entrance = entrance
         self._reader = reader
         self._content = content
         self._observer = observer
@@ -62,17 +53,14 @@ class FeedbackPipeline:
         Raises:
             Refused: The caller may not, or the answer is not theirs, or the verdict could not be made durable.
         """
-        visit = Visit(arrival, self._evidence, self._limits)
-        trail = visit.trail
-        try:
-            context = await enforce(trail, Point.AUTHENTICATE, self._authenticators.authenticate(arrival))
-            visit.identified(context)
-            verdict = enforce_now(trail, Point.DECODE, decode)
-            enforce_now(trail, Point.AUTHORIZE, lambda: self._policy.authorize(context, Ask("feedback")))
-            await enforce(trail, Point.AUTHORIZE, self._own(context, verdict.request_id))
+        async with self._entrance.visit(arrival) as visit:
+            context = await self._entrance.identify(visit, arrival)
+            verdict = enforce_now(visit.trail, Point.DECODE, decode)
+            self._entrance.permit(visit, context, Ask("feedback"))
+            await enforce(visit.trail, Point.AUTHORIZE, self._own(context, verdict.request_id))
             event = Feedback(
                 id=new_id("evt"),
-                ts=self._evidence.clock.wall_ms(),
+                ts=self._entrance.evidence.clock.wall_ms(),
                 tenant=context.tenant,
                 request_id=verdict.request_id,
                 actor=context.principal.ref,
@@ -85,11 +73,6 @@ class FeedbackPipeline:
             )
             await self._keep(event)
             await visit.answered(Answered())
-        except Refused as refused:
-            raise await visit.refused(refused) from refused
-        except asyncio.CancelledError:
-            await visit.abandoned()
-            raise
         self._observer.fed_back(context.use_case, verdict.outcome or "rated")
         return {"id": event.id, "object": "feedback", "request_id": verdict.request_id}
 
@@ -114,7 +97,7 @@ class FeedbackPipeline:
 
     async def _keep(self, event: Feedback) -> None:
         try:
-            await self._evidence.journal.append(event)
+            await self._entrance.evidence.journal.append(event)
         except JournalUnavailable as error:
             reason = "The verdict could not be made durable."
             raise Refused(Deny(Code.JOURNAL_UNAVAILABLE, "builtin:record-before-effect", reason)) from error

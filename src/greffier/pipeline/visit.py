@@ -1,14 +1,21 @@
 """One request on its way through the pipeline, and what must be put in order however it ends."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
-from greffier.boundary.trail import Answered, Evidence, Trail
-from greffier.core.context import Arrival, RequestContext
+import msgspec
+
+from greffier.boundary.points import Point
+from greffier.boundary.trail import Answered, Evidence, Trail, enforce, enforce_now
+from greffier.core.context import Arrival, Ask, Grant, RequestContext
 from greffier.core.errors import Code
 from greffier.core.rulings import Deny, Refused
-from greffier.limits.service import Limits, Reservation, Spent
+from greffier.identity.authenticators import Authenticators
+from greffier.limits.service import Limits, Need, Reservation, Spent
+from greffier.pipeline.facts import grant_facts
+from greffier.policy.decide import PolicyDecisionPoint
 
 GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connection.")
 
@@ -104,3 +111,59 @@ class Visit:
         if self.hold is not None:
             await self._limits.settle(self.hold, Spent(answer.usage.total_tokens, answer.cost_micro))
         await self.trail.conclude(how, ruling, answer)
+
+
+class Entrance(msgspec.Struct, frozen=True):
+    """What every request meets, whatever it asks for: who are you, may you, how much, and all of it on record."""
+
+    authenticators: Authenticators
+    policy: PolicyDecisionPoint
+    limits: Limits
+    evidence: Evidence
+
+    @asynccontextmanager
+    async def visit(self, arrival: Arrival) -> AsyncIterator[Visit]:
+        """A visit that is settled and recorded on every way out.
+
+        Raises:
+            Refused: What was refused inside, with the headers that go out beside it.
+        """
+        visit = Visit(arrival, self.evidence, self.limits)
+        try:
+            yield visit
+        except Refused as refused:
+            raise await visit.refused(refused) from refused
+        except asyncio.CancelledError:
+            await visit.abandoned()
+            raise
+
+    async def identify(self, visit: Visit, arrival: Arrival) -> RequestContext:
+        """Say who is asking.
+
+        Raises:
+            Refused: Nobody we know.
+        """
+        context = await enforce(visit.trail, Point.AUTHENTICATE, self.authenticators.authenticate(arrival))
+        visit.identified(context)
+        return context
+
+    def permit(self, visit: Visit, context: RequestContext, ask: Ask) -> Grant:
+        """Say whether they may, and under which obligations.
+
+        Raises:
+            Refused: They may not.
+        """
+        grant = enforce_now(visit.trail, Point.AUTHORIZE, lambda: self.policy.authorize(context, ask))
+        visit.trail.learn(action=ask.action, **grant_facts(grant))
+        return grant
+
+    async def reserve(self, visit: Visit, context: RequestContext, grant: Grant, need: Need) -> None:
+        """Set room aside under every ceiling that applies.
+
+        Raises:
+            Refused: There is none.
+        """
+        try:
+            visit.hold = await enforce(visit.trail, Point.RESERVE, self.limits.reserve(context, grant, need))
+        except Refused as refused:
+            raise Refused(refused.ruling, self.limits.headers(context, grant)) from refused
