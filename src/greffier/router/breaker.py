@@ -68,10 +68,12 @@ class Breaker:
         """A call failed; opens the breaker when a threshold is crossed or the upstream asked for a pause."""
         self.consecutive += 1
         self._count(now, failed=1)
-        probing = self.state(now) in {"probing", "ready"}
+        state = self.state(now)
         if retry_after_s is not None:
             self._open(now, min(max(retry_after_s, 0.0), _MAX_REST_S))
-        elif probing or self.consecutive >= self.settings.failures or self._too_many():
+        elif state == "open":
+            return  # the late end of a call from before it opened: already paid for
+        elif state != "closed" or self.consecutive >= self.settings.failures or self._too_many():
             self._open(now, self.settings.cooldown_s)
 
     def _open(self, now: float, rest_s: float) -> None:
