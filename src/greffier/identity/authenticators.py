@@ -3,8 +3,10 @@
 from greffier.core.context import Arrival, RequestContext
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Ruling
+from greffier.identity.claims import TokenHolder
 from greffier.identity.directory import KeyDirectory, KeyHolder
 from greffier.identity.keys import KEY_LENGTH, KEY_PREFIX, digest_of, is_well_formed
+from greffier.identity.tokens import TokenVerifier
 
 # Made once: refusing a flood of bad credentials must be as cheap as possible.
 _MISSING = Deny(Code.MISSING_CREDENTIALS, "identity.missing", "the request carries no credential")
@@ -21,13 +23,15 @@ _UNAVAILABLE = Deny(
     retry_after_s=5.0,
 )
 _KEY_RULE = "identity.key"
+_JWS_DOTS = 2
 
 
 class Authenticators:
     """Chooses by the shape of the credential and asks the one authenticator that understands it."""
 
-    def __init__(self, directory: KeyDirectory) -> None:
+    def __init__(self, directory: KeyDirectory, tokens: TokenVerifier) -> None:
         self._directory = directory
+        self._tokens = tokens
 
     async def authenticate(self, arrival: Arrival) -> Ruling[RequestContext]:
         """Say who is asking, or why that cannot be said."""
@@ -37,6 +41,8 @@ class Authenticators:
         secret = credential.secret
         if secret.startswith(KEY_PREFIX):
             return await self._by_key(arrival, secret)
+        if secret.count(".") == _JWS_DOTS:
+            return await self._by_token(arrival, secret)
         return _INVALID
 
     async def _by_key(self, arrival: Arrival, secret: str) -> Ruling[RequestContext]:
@@ -49,19 +55,13 @@ class Authenticators:
             return _REVOKED
         if arrival.received_ms >= found.expires_ms:
             return _EXPIRED
-        return Allow(
-            RequestContext(
-                request_id=arrival.request_id,
-                surface=arrival.surface,
-                principal=found.principal,
-                tenant=found.tenant,
-                use_case=found.use_case,
-                purpose=found.purpose,
-                received_ms=arrival.received_ms,
-                started=arrival.started,
-            ),
-            _KEY_RULE,
-        )
+        return Allow(_context(arrival, found), _KEY_RULE)
+
+    async def _by_token(self, arrival: Arrival, token: str) -> Ruling[RequestContext]:
+        ruling = await self._tokens.verify(token, arrival.received_ms)
+        if isinstance(ruling, Deny):
+            return ruling
+        return Allow(_context(arrival, ruling.value), ruling.rule)
 
     async def _holder(self, secret: str) -> KeyHolder | Deny:
         if len(secret) != KEY_LENGTH or not secret.isascii():
@@ -76,3 +76,16 @@ class Authenticators:
         if not await self._directory.catch_up():
             return _UNAVAILABLE  # the key may be a valid one that we have not seen yet
         return self._directory.find(digest) or _INVALID
+
+
+def _context(arrival: Arrival, holder: KeyHolder | TokenHolder) -> RequestContext:
+    return RequestContext(
+        request_id=arrival.request_id,
+        surface=arrival.surface,
+        principal=holder.principal,
+        tenant=holder.tenant,
+        use_case=holder.use_case,
+        purpose=holder.purpose,
+        received_ms=arrival.received_ms,
+        started=arrival.started,
+    )

@@ -97,3 +97,37 @@ class KeyStore(Protocol):
     def changes(self, since: int = 0) -> KeyChanges:
         """Keys whose last change came after generation number ``since``; 0 gives all."""
         ...
+
+
+class JwksUnavailable(Exception):  # noqa: N818 - named for the condition callers are told about
+    """An issuer's public keys cannot be had now. The message names the cause."""
+
+
+class JwksLocation(msgspec.Struct, frozen=True):
+    """Where an issuer publishes its public keys.
+
+    Attributes:
+        issuer: Issuer identifier, exactly as in the ``iss`` claim.
+        jwks_uri: Address of the key set, or None to discover it from the issuer.
+        ca_file: Certificates to trust instead of the system's; None trusts the system's.
+    """
+
+    issuer: str
+    jwks_uri: str | None = None
+    ca_file: str | None = None
+
+
+class JwksSource(Protocol):
+    """Fetches key sets. Knows nothing of caching: `greffier.identity.jwks` decides when to ask."""
+
+    async def fetch(self, location: JwksLocation) -> bytes:
+        """Return the JSON Web Key Set as the issuer serves it now, bounded in size and time.
+
+        Raises:
+            JwksUnavailable: It cannot be had, whatever the cause.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

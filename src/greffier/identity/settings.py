@@ -20,8 +20,8 @@ class UseCaseMapping(Settings, frozen=True, kw_only=True):
 class IssuerSettings(Settings, frozen=True, kw_only=True):
     """An OpenID Connect issuer whose RFC 9068 access tokens a tenant accepts.
 
-    ``token_types`` names the accepted ``typ`` headers. Add ``JWT`` only for providers that do not follow RFC 9068 (Entra
-    ID among them): their access tokens cannot be told from other JWTs by type. ``attribute_claims`` makes claims
+    ``token_types`` names the accepted ``typ`` headers. Add ``JWT`` only for providers that do not follow RFC 9068
+    (Entra ID among them): their access tokens cannot be told from other JWTs by type. ``attribute_claims`` makes claims
     readable to policy rules, as attribute name: claim. Claims inside objects are written with dots
     (``realm_access.roles``).
     """

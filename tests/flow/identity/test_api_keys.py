@@ -12,11 +12,15 @@ from greffier.core.context import Arrival, Credential, RequestContext
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny
 from greffier.identity.authenticators import Authenticators
+from greffier.identity.claims import Pseudonyms
 from greffier.identity.directory import KeyDirectory
+from greffier.identity.jwks import IssuerKeys
 from greffier.identity.keys import IssuedKey, issue_key, issue_successor
 from greffier.identity.ports import Generation, KeyStoreUnavailable
+from greffier.identity.tokens import TokenVerifier
 from greffier.storage.keys import SqliteKeyStore
 from greffier.testing.clock import ManualClock
+from greffier.testing.issuer import MemoryIssuer
 
 HOUR = 3_600_000
 
@@ -56,7 +60,13 @@ async def directory(store: SqliteKeyStore, clock: ManualClock) -> AsyncIterator[
 
 @pytest.fixture
 def authenticators(directory: KeyDirectory) -> Authenticators:
-    return Authenticators(directory)
+    return by_key(directory)
+
+
+def by_key(directory: KeyDirectory) -> Authenticators:
+    """A gateway of a workspace that trusts no issuer."""
+    clock = ManualClock()
+    return Authenticators(directory, TokenVerifier({}, IssuerKeys(MemoryIssuer(), clock), Pseudonyms(bytes(32))))
 
 
 def a_key(clock: ManualClock, **options: object) -> IssuedKey:
@@ -142,6 +152,8 @@ async def test_no_credential(authenticators: Authenticators, clock: ManualClock)
         "' OR 1=1 --",
         "Bearer",
         "\x00",
+        "sk-proj-a.b",
+        "a.b.c.d.e",
     ],
 )
 async def test_what_is_not_a_key_is_refused(authenticators: Authenticators, clock: ManualClock, secret: str) -> None:
@@ -187,11 +199,11 @@ async def test_revocation_reaches_every_worker(store: SqliteKeyStore, path: Path
     own_connections = [SqliteKeyStore(path) for _ in range(2)]
     async with following(own_connections[0], clock) as one, following(own_connections[1], clock) as two:
         for directory in (one, two):
-            await context_of(Authenticators(directory), issued.key, clock)
+            await context_of(by_key(directory), issued.key, clock)
         store.revoke(issued.record.id, at_ms=clock.wall_ms(), reason="")
         for directory in (one, two):
             await until(directory, store.generation().number)
-            assert (await refusal_of(Authenticators(directory), issued.key, clock)).code is Code.REVOKED_API_KEY
+            assert (await refusal_of(by_key(directory), issued.key, clock)).code is Code.REVOKED_API_KEY
     for connection in own_connections:
         connection.close()
 
@@ -219,7 +231,7 @@ async def test_an_outage_of_the_store_is_bridged_then_503_for_everyone(
     known, stranger = a_key(clock, expires_ms=clock.wall_ms() + 9 * HOUR), a_key(clock)
     store.create(known.record)
     async with following(store, clock, outage_s=900) as directory:
-        authenticators = Authenticators(directory)
+        authenticators = by_key(directory)
         path.rename(path.with_suffix(".away"))
         # A key that nobody has seen may be a valid new one: unavailable, not invalid.
         assert (await refusal_of(authenticators, stranger.key, clock)).code is Code.IDENTITY_UNAVAILABLE
@@ -249,7 +261,7 @@ async def test_a_flood_of_strangers_shares_a_few_looks_at_the_store(path: Path, 
 
     store = CountingStore(path)
     async with following(store, clock) as directory:
-        authenticators = Authenticators(directory)
+        authenticators = by_key(directory)
         before = store.looks
         strangers = [a_key(clock).key for _ in range(500)]
         refusals = await asyncio.gather(*(refusal_of(authenticators, key, clock) for key in strangers))
@@ -265,8 +277,8 @@ async def test_a_wrong_checksum_never_reaches_the_store(path: Path, clock: Manua
     await directory.close()  # from here on, waiting for the store would mean "unavailable"
     key = a_key(clock).key
     broken = key[:-1] + ("0" if key[-1] != "0" else "1")
-    assert (await refusal_of(Authenticators(directory), broken, clock)).code is Code.INVALID_API_KEY
-    assert (await refusal_of(Authenticators(directory), key, clock)).code is Code.IDENTITY_UNAVAILABLE
+    assert (await refusal_of(by_key(directory), broken, clock)).code is Code.INVALID_API_KEY
+    assert (await refusal_of(by_key(directory), key, clock)).code is Code.IDENTITY_UNAVAILABLE
     store.close()
 
 
@@ -279,7 +291,7 @@ async def test_a_restored_database_replaces_the_directory(
     backup.create(restored.record)
     backup.close()
     async with following(store, clock) as directory:
-        authenticators = Authenticators(directory)
+        authenticators = by_key(directory)
         await context_of(authenticators, gone.key, clock)
         for suffix in ("-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
@@ -302,7 +314,7 @@ async def test_before_the_start_nobody_is_refused_as_invalid(store: SqliteKeySto
     issued = a_key(clock)
     store.create(issued.record)
     directory = KeyDirectory(store, clock)
-    assert (await refusal_of(Authenticators(directory), issued.key, clock)).code is Code.IDENTITY_UNAVAILABLE
+    assert (await refusal_of(by_key(directory), issued.key, clock)).code is Code.IDENTITY_UNAVAILABLE
     await directory.close()
 
 
@@ -311,3 +323,8 @@ async def test_closing_twice_is_harmless(store: SqliteKeyStore, clock: ManualClo
     await directory.start()
     await directory.close()
     await directory.close()
+
+
+async def test_a_token_in_a_workspace_without_issuers(authenticators: Authenticators, clock: ManualClock) -> None:
+    token = MemoryIssuer().token(MemoryIssuer().claims(clock.wall_ms() / 1000))
+    assert (await refusal_of(authenticators, token, clock)).rule == "identity.token.issuer"
