@@ -27,6 +27,8 @@ class Pattern(msgspec.Struct, frozen=True):
         expression: RE2 syntax; finds the exact span.
         trigger: A cheaper expression that matches wherever ``expression`` does; empty takes ``expression`` itself.
             RE2 and Hyperscan must read it alike, so it holds literals, classes and alternatives only.
+        gate: A coarse expression that every match implies; patterns with the same gate are looked at only when it matched.
+            It keeps the first automaton small, which is what makes a start and a snapshot swap quick.
         group: Group whose span is the finding; 0 is the whole match.
         ignore_case: Whether letters match in either case.
         score: Confidence a match deserves before any validation.
@@ -36,6 +38,7 @@ class Pattern(msgspec.Struct, frozen=True):
     id: str
     expression: str
     trigger: str = ""
+    gate: str = ""
     group: int = 0
     ignore_case: bool = False
     score: float = 1.0
@@ -64,17 +67,48 @@ class Text:
         return int(self._points[offset - 1])
 
 
+_CHUNK = 8  # compile time of an automaton grows faster than its number of patterns
+
+
 class PatternSet:
     """Patterns scanned together. Immutable after construction; shared by all requests of a worker."""
 
-    def __init__(self, patterns: Sequence[Pattern]) -> None:
+    def __init__(self, patterns: Sequence[Pattern], *, exact_only: bool = False) -> None:
+        """Compile.
+
+        Args:
+            patterns: Their order is the order of results within a stage.
+            exact_only: Run every pattern with RE2, for patterns written by operators in RE2's dialect.
+        """
         self.patterns = tuple(patterns)
+        self._exact_only = exact_only
         self._exact = tuple(_compiled(pattern.expression, pattern.ignore_case) for pattern in self.patterns)
-        self._candidates = _automaton(tuple((p.trigger or p.expression, p.ignore_case) for p in self.patterns))
+        if exact_only:
+            return
+        self._first, self._open = self._stage([i for i, p in enumerate(self.patterns) if not p.gate])
+        gates: dict[str, list[int]] = {}
+        for index, pattern in enumerate(self.patterns):
+            if pattern.gate:
+                gates.setdefault(pattern.gate, []).append(index)
+        self._gates = _automaton(tuple((gate, False) for gate in gates))
+        self._gated = [
+            [self._stage(indexes[at : at + _CHUNK]) for at in range(0, len(indexes), _CHUNK)]
+            for indexes in gates.values()
+        ]
+
+    def _stage(self, indexes: list[int]) -> tuple[Any, list[int]]:
+        chosen = [self.patterns[index] for index in indexes]
+        return _automaton(tuple((p.trigger or p.expression, p.ignore_case) for p in chosen)), indexes
 
     def candidates(self, text: Text) -> list[int]:
-        """Indexes of patterns that may match, ascending."""
-        return self._candidates(text.data)
+        """Indexes of patterns that may match."""
+        if self._exact_only:
+            return list(range(len(self.patterns)))
+        found = [self._open[at] for at in self._first(text.data)]
+        for gate in self._gates(text.data):
+            for automaton, indexes in self._gated[gate]:
+                found += [indexes[at] for at in automaton(text.data)]
+        return found
 
     def matches(self, index: int, text: Text) -> Iterator[Any]:
         """RE2 matches of one pattern; their spans are byte offsets into ``text.data``."""
@@ -109,14 +143,13 @@ def _automaton(triggers: tuple[tuple[str, bool], ...]) -> Any:
 
 
 def _hyperscan(triggers: tuple[tuple[str, bool], ...]) -> Any:
-    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
     database = hyperscan.Database()
     database.compile(
         # Word boundaries differ between the engines, so the first stage ignores them: it may only ever say too much.
         expressions=[expression.replace(r"\b", "").encode() for expression, _ in triggers],
         ids=list(range(len(triggers))),
         elements=len(triggers),
-        flags=[flags | (hyperscan.HS_FLAG_CASELESS if ignore_case else 0) for _, ignore_case in triggers],
+        flags=[_flags(expression, ignore_case) for expression, ignore_case in triggers],
     )
 
     def note(index: int, _start: int, _end: int, _flags: int, found: list[int]) -> None:
@@ -129,6 +162,19 @@ def _hyperscan(triggers: tuple[tuple[str, bool], ...]) -> Any:
         return found
 
     return scan
+
+
+def _flags(expression: str, ignore_case: bool) -> int:
+    """Unicode mode only where it can make a difference: it costs ten times the compile time."""
+    flags: int = hyperscan.HS_FLAG_SINGLEMATCH
+    if ignore_case:
+        flags |= hyperscan.HS_FLAG_CASELESS
+    if not expression.isascii() or any(mark in expression for mark in _WIDE):
+        flags |= hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
+    return flags
+
+
+_WIDE = ("[^", r"\S", r"\W", r"\D", r"\w", r"\p", ".{", ".*", ".+")
 
 
 def _re2_set(triggers: tuple[tuple[str, bool], ...]) -> Any:

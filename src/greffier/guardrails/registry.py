@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from greffier.core.errors import Code, GreffierError
+from greffier.guardrails.detectors.health import SpecialCategories
 from greffier.guardrails.detectors.identifiers import Identifiers
 from greffier.guardrails.detectors.injection_rules import InjectionRules
 from greffier.guardrails.detectors.leak import Leaks
 from greffier.guardrails.detectors.secrets import Secrets
+from greffier.guardrails.detectors.topics import Topics
 from greffier.guardrails.ports import Detector
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
 
@@ -18,9 +20,11 @@ DETECTORS: dict[str, Factory] = {
     "secrets": lambda _topics: Secrets(),
     "injection": lambda _topics: InjectionRules(),
     "leak": lambda _topics: Leaks(),
+    "health": lambda _topics: SpecialCategories(),
+    "topics": Topics,
 }
 
-DEFAULT: tuple[str, ...] = ("identifiers", "secrets", "injection", "leak")
+DEFAULT: tuple[str, ...] = ("identifiers", "secrets", "injection", "health", "topics", "leak")
 """What a screen without ``detectors`` uses."""
 
 

@@ -10,6 +10,7 @@ from stdnum.gb import vat as gb_vat
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors import national_ids, papers, phones
+from greffier.guardrails.detectors.papers import DIGITS
 from greffier.guardrails.matching import Pattern, PatternSet, Text
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import before, bounded, names
@@ -178,14 +179,14 @@ _TAX_LABEL = (
 _GENERAL: tuple[tuple[Pattern, Check], ...] = (
     (Pattern("email", _EMAIL, trigger="@", type="EMAIL"), _email),
     (Pattern("email-spelled", _EMAIL_SPOKEN, trigger=r"[ (\[{<](?:at|AT|arroba|@|ät|chiocciola|arobase)[ )\]}>]", type="EMAIL"), _email_spoken),
-    (Pattern("iban", r"\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}\b", trigger=r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{2}", ignore_case=True, type="IBAN"), _iban),
-    (Pattern("card", r"\b[2-6](?:[ -]?[0-9]){12,18}\b", trigger=r"[0-9](?:[ -]?[0-9]){12}", type="CREDIT_CARD"), _card),
-    (Pattern("ipv4", r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", trigger=r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", type="IP_ADDRESS"), _ipv4),
+    (Pattern("iban", gate=DIGITS, expression=r"\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}\b", trigger=r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{2}", ignore_case=True, type="IBAN"), _iban),
+    (Pattern("card", gate=DIGITS, expression=r"\b[2-6](?:[ -]?[0-9]){12,18}\b", trigger=r"[0-9](?:[ -]?[0-9]){12}", type="CREDIT_CARD"), _card),
+    (Pattern("ipv4", gate=DIGITS, expression=r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", trigger=r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", type="IP_ADDRESS"), _ipv4),
     (Pattern("ipv6", _IPV6, trigger=r"(?:[0-9A-Fa-f]:|:)[0-9A-Fa-f]{0,4}:", type="IP_ADDRESS"), _ipv6),
-    (Pattern("mac", r"\b[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}\b", trigger=r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]", type="MAC_ADDRESS"), _mac),
-    (Pattern("vat", rf"\b(?:{_VAT_COUNTRIES})[ -]?[A-Z0-9][0-9A-Z. -]{{6,14}}[0-9A-Z]\b|\b(?:{_VAT_COUNTRIES})[0-9A-Z]{{8,12}}\b", trigger=rf"(?:{_VAT_COUNTRIES})[ -]?[A-Z0-9][0-9A-Z. -]{{5}}", type="TAX_ID"), _vat),
+    (Pattern("mac", gate=DIGITS, expression=r"\b[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}\b", trigger=r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]", type="MAC_ADDRESS"), _mac),
+    (Pattern("vat", gate=DIGITS, expression=rf"\b(?:{_VAT_COUNTRIES})[ -]?[A-Z0-9][0-9A-Z. -]{{6,14}}[0-9A-Z]\b|\b(?:{_VAT_COUNTRIES})[0-9A-Z]{{8,12}}\b", trigger=rf"(?:{_VAT_COUNTRIES})[ -]?[A-Z0-9][0-9A-Z. -]{{5}}", type="TAX_ID"), _vat),
     (Pattern("tax-labelled", _TAX_LABEL + r"[ :#=.-]{1,4}([0-9][0-9 /-]{6,16}[0-9])\b", trigger=_TAX_LABEL.replace(r"\.?", "").replace(r"\.", "."), group=1, ignore_case=True, type="TAX_ID"), _labelled_tax),
-    (Pattern("phone", phones.CANDIDATE, trigger=r"[0-9](?:[ ]?[(./-]?[ ]?[0-9]\)?){5}", type="PHONE"), _phone),
+    (Pattern("phone", gate=DIGITS, expression=phones.CANDIDATE, trigger=r"[0-9](?:[ ]?[(./-]?[ ]?[0-9]\)?){5}", type="PHONE"), _phone),
 )  # fmt: skip
 
 
@@ -198,7 +199,7 @@ class Identifiers:
     def __init__(self) -> None:
         rules = [*_GENERAL]
         rules += [
-            (Pattern(f"id-{scheme.id.lower()}", scheme.shape, ignore_case=True, type=scheme.type), _scheme_check(scheme))
+            (Pattern(f"id-{scheme.id.lower()}", scheme.shape, gate=DIGITS, ignore_case=True, type=scheme.type), _scheme_check(scheme))
             for scheme in national_ids.SCHEMES
         ]
         rules += papers.RULES

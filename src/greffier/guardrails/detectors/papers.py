@@ -67,6 +67,9 @@ def _plate(strong: bool) -> Check:
     return check
 
 
+DIGITS = "[0-9]"
+"""Gate of everything that holds a digit: most prompts have none and skip the rest."""
+
 _PLATES = (
     ("plate-de", r"\b[A-ZÄÖÜ]{1,3}[- ][A-Z]{1,2}[ -]?[1-9][0-9]{0,3}[EH]?\b", False),
     ("plate-fr-it", r"\b[A-HJ-NP-TV-Z]{2}[ -][0-9]{3}[ -][A-HJ-NP-TV-Z]{2}\b", True),
@@ -111,5 +114,5 @@ RULES: list[tuple[Pattern, Check]] = [
         ),
         _mrz,
     ),
-    *[(Pattern(name, shape, type="LICENSE_PLATE"), _plate(strong)) for name, shape, strong in _PLATES],
+    *[(Pattern(name, shape, gate=DIGITS, type="LICENSE_PLATE"), _plate(strong)) for name, shape, strong in _PLATES],
 ]
