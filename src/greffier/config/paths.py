@@ -31,6 +31,11 @@ class WorkspacePaths:
         return self.state / "content.db"
 
     @property
+    def content_keys_db(self) -> Path:
+        """Wrapped keys of the content (SQLite), apart from it so that a key's destruction reaches old backups too."""
+        return self.state / "content-keys.db"
+
+    @property
     def log(self) -> Path:
         """Merkle tiles and checkpoints, servable as static files (C2SP tlog-tiles)."""
         return self.state / "log"

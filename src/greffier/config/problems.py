@@ -79,12 +79,19 @@ def dotted(path: Path) -> str:
     return text.removeprefix(".")
 
 
+def closest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the known word most like this one, whatever the case; empty when none is alike enough."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(word.casefold(), sorted(folded), n=1, cutoff=cutoff)
+    return folded[close[0]] if close else ""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``Did you mean 'x'?`` for the closest known word, or the list of what there is."""
     words = sorted(known)
-    close = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
+    close = closest(word, words)
     if close:
-        return f"Did you mean '{close[0]}'?"
+        return f"Did you mean '{close}'?"
     if not words:
         return "There is none in this workspace yet."
     shown = ", ".join(words[:12]) + (", ..." if len(words) > 12 else "")  # noqa: PLR2004 - a line's worth

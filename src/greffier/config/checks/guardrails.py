@@ -7,7 +7,7 @@ import jsonschema_rs
 import re2
 
 from greffier.config.checks.references import exists
-from greffier.config.problems import Path, Problem, did_you_mean, quoted
+from greffier.config.problems import Path, Problem, closest, did_you_mean, quoted
 from greffier.config.workspace import Located, Sources
 from greffier.guardrails.ports import Provenance
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
@@ -23,7 +23,7 @@ TYPES = (
 
 _TOPIC = "topic:"
 _MAX_PATTERN_MEMORY = 1_048_576
-_MAX_SCHEMA_DEPTH = 32
+_MISSPELT = 0.8  # this much alike is an error: the rule would silently never fire
 
 
 def check_guardrails(sources: Sources) -> Iterator[Problem]:
@@ -70,15 +70,13 @@ def _type(place: Located[ScreenSettings], path: Path, finding: str, sources: Sou
         if name != "*" and "guardrails" not in sources.incomplete:
             yield from exists(place, path, "topic", name, sources.topics)
         return
-    advice = did_you_mean(finding, TYPES)
-    exact = next((known for known in TYPES if known.lower() == finding.lower().replace("-", "_")), None)
-    misspelt = exact is not None or advice.startswith("Did you mean")
+    close = closest(finding.replace("-", "_"), TYPES, cutoff=_MISSPELT)
     yield place.problem(
         path,
         "unknown_type",
         f"No built-in detector finds {quoted(finding)}.",
-        f"Did you mean '{exact}'?" if exact else advice if misspelt else "Make sure that a plugin reports it.",
-        warning=not misspelt,
+        f"Did you mean '{close}'?" if close else "Make sure that a plugin reports it.",
+        warning=not close,
     )
 
 
