@@ -12,6 +12,10 @@ class JournalUnavailable(Exception):  # noqa: N818 - named for the condition the
     """The journal could not make an event durable. Nothing that depends on the event may happen."""
 
 
+class ContentUnavailable(Exception):  # noqa: N818 - named for the condition
+    """Content could not be stored or read: the store or its keys are out of reach, or the part was deleted."""
+
+
 class Sequenced(msgspec.Struct, frozen=True):
     """An event as the journal keeps it: ``seq`` counts from 1 without gaps; ``seq - 1`` is its Merkle leaf index."""
 
@@ -62,7 +66,27 @@ class ContentStore(Protocol):
     """Content parts, encrypted, apart from the log, so that they can be deleted without touching it."""
 
     async def put(self, tenant: str, event_id: str, parts: dict[str, bytes]) -> dict[str, tuple[str, str]]:
-        """Encrypt and store parts; return per part its store id and salted commitment (HMAC-SHA256, hex)."""
+        """Encrypt and store parts; return per part its store id and salted commitment (HMAC-SHA256, hex).
+
+        Raises:
+            ContentUnavailable: Nothing was stored.
+        """
+        ...
+
+
+class KeyWrapper(Protocol):
+    """Encrypts data keys under a root key that never leaves its place: a file now, an HSM or a KMS later."""
+
+    def wrap(self, key: bytes, purpose: bytes) -> bytes:
+        """Encrypt a key; ``purpose`` must be given again to unwrap it."""
+        ...
+
+    def unwrap(self, wrapped: bytes, purpose: bytes) -> bytes:
+        """Decrypt a key.
+
+        Raises:
+            ContentUnavailable: It was not wrapped by this root key for this purpose.
+        """
         ...
 
 
