@@ -32,7 +32,7 @@ def default_screen() -> ScreenSettings:
             ScreenRule(
                 id="default-injection",
                 types=_ATTACKS,
-                at_least=0.9,
+                at_least=0.8,
                 then="deny",
                 message="The text tries to override the instructions of this service.",
             ),
