@@ -104,7 +104,7 @@ class StreamRelease:
                 tally.received(chunk)
                 for passed in enforce_fragment(trail, screen.feed, chunk):
                     tally.released(passed)
-                    yield passed
+                    yield self._ours(passed)
             last = enforce_now(trail, Point.SCREEN_OUTPUT, screen.finish)
             for passed in last:
                 tally.released(passed)
@@ -113,8 +113,8 @@ class StreamRelease:
             answer = msgspec.structs.replace(tally.answered(), parts=parts)
             await visit.answered(answer)
             for passed in last:
-                yield passed
-            yield ChatChunk(usage=answer.usage)
+                yield self._ours(passed)
+            yield self._ours(ChatChunk(usage=answer.usage))
         except ProviderError as error:
             caller.broke_off(opened)
             trail.attempted(opened.deployment.name, "broke off", tally.upstream_us(), str(error.code))
@@ -127,6 +127,10 @@ class StreamRelease:
             raise
         finally:
             await _close(opened.rest)
+
+    def _ours(self, chunk: ChatChunk) -> ChatChunk:
+        """Under our identifier and the model name the caller asked for; which server answered is in the headers."""
+        return msgspec.structs.replace(chunk, id=self._visit.request_id, model=self._grant.model)
 
 
 async def _all(opened: Opened) -> AsyncIterator[ChatChunk]:
