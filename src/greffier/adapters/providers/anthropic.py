@@ -1,6 +1,6 @@
 """Servers that speak Anthropic's Messages API."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 
@@ -74,7 +74,7 @@ class Anthropic:
             raise truncated("left its answer without a stop reason")
         return response_from_anthropic(answer, json_answer=wants_json(request))
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """Answer in fragments; closing the iterator closes the connection.
 
         Raises:

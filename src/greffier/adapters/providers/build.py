@@ -1,10 +1,16 @@
 """Builds the provider of a deployment from what the workspace says; a mistake stops the start."""
 
+import asyncio
+import contextlib
 import ssl
+from importlib.util import find_spec
 from pathlib import Path
 
 from greffier.adapters.http import BadUrl, HttpClient, Origin, Proxy, tls_context
 from greffier.adapters.providers.anthropic import Anthropic
+from greffier.adapters.providers.local.provider import Local
+from greffier.adapters.providers.local.supervisor import EngineOptions, EngineSupervisor
+from greffier.adapters.providers.local.weights import WeightsError, find_gguf
 from greffier.adapters.providers.openai_compatible import Endpoints, OpenAICompatible
 from greffier.adapters.providers.openai_wire import Dialect
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret, resolve_value
@@ -14,6 +20,7 @@ from greffier.llm.ports import Provider
 from greffier.llm.settings import DeploymentSettings
 
 _OPENAI = "https://api.openai.com/v1"
+_LOCAL_CONTEXT = 2048
 _ANTHROPIC = "https://api.anthropic.com"
 
 
@@ -29,7 +36,7 @@ def build_provider(
     settings: DeploymentSettings,
     deployment: Deployment,
     workspace_root: Path,
-    run_dir: Path,  # noqa: ARG001
+    run_dir: Path,
 ) -> Provider:
     """Build the provider of one deployment. Opens no connection.
 
@@ -53,12 +60,14 @@ def build_provider(
                 return _azure(name, settings, deployment, workspace_root)
             case "anthropic":
                 return _anthropic(name, settings, deployment, workspace_root)
-            case _:
-                raise BadDeployment(name, f"provider {settings.provider} is not available", "Choose another provider.")
+            case "local":
+                return _local(name, settings, deployment, workspace_root, run_dir)
     except SecretMissing as error:
         raise BadDeployment(name, str(error), "Set it before the start, or correct the reference.") from None
     except BadUrl as error:
         raise BadDeployment(name, str(error), "Correct 'base_url' or 'proxy'.") from None
+    except WeightsError as error:
+        raise BadDeployment(name, error.reason, error.remedy) from None
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         reason = f"a TLS file{where} cannot be used: {error.strerror or error}"
@@ -128,6 +137,22 @@ def _azure(name: str, settings: DeploymentSettings, deployment: Deployment, root
 def _anthropic(name: str, settings: DeploymentSettings, deployment: Deployment, root: Path) -> Anthropic:
     client = _client(settings, deployment, root, settings.base_url or _ANTHROPIC)
     return Anthropic(deployment, client, _required_secret(name, settings, root))
+
+
+def _local(name: str, settings: DeploymentSettings, deployment: Deployment, root: Path, run_dir: Path) -> Local:
+    """The embedded engine; it is started at once where a loop runs, else with the first call."""
+    if find_spec("xllamacpp") is None:
+        raise BadDeployment(name, "the embedded engine is not installed", "Install greffier with its 'local' extra.")
+    options = EngineOptions(
+        model=find_gguf(settings.model, settings.model_path, root),
+        name=settings.model,
+        context=settings.context_tokens or _LOCAL_CONTEXT,
+    )
+    supervisor = EngineSupervisor(name, options, run_dir)
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        supervisor.start()
+    return Local(deployment, supervisor, settings.max_answer_bytes)
 
 
 def _required_secret(name: str, settings: DeploymentSettings, root: Path) -> str:

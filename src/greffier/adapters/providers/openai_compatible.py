@@ -1,6 +1,6 @@
 """Servers that speak OpenAI's API: OpenAI, Azure OpenAI, vLLM, SGLang, Ollama, llama.cpp, Mistral and the like."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 
@@ -85,7 +85,7 @@ class OpenAICompatible:
             raise from_fault(error) from None
         return response_of(read_answer(exchange, ANSWER))
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """Answer in fragments; closing the iterator closes the connection.
 
         Raises:

@@ -1,0 +1,1 @@
+"""The embedded model: llama.cpp, prebuilt in xllamacpp, in a process of its own (ADR 0063)."""
