@@ -165,7 +165,8 @@ class GatewayApp:
         try:
             await serving
         except Refused as refused:
-            await exchange.refuse(refused.ruling, refused.headers)
+            if exchange.interruption is None:  # else nobody is listening
+                await exchange.refuse(refused.ruling, refused.headers)
         except asyncio.CancelledError:
             why = exchange.interruption
             if why is None:

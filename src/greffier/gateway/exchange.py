@@ -143,8 +143,8 @@ class Exchange:
                 message = await self._receive()
         finally:
             self._timer.cancel()
-        self.caller_left()
-        raise Refused(self._gone())
+        self.interruption = self._gone()
+        raise Refused(self.interruption)
 
     def _too_large(self) -> Refused:
         self._closing = True  # what is left of the body is not worth reading

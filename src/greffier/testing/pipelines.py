@@ -65,16 +65,19 @@ class ScriptedChat(_Gate):
     Attributes:
         requests: What was asked, oldest first.
         abandoned: How many calls were cancelled or closed early.
+        asked: Set once a request arrived.
     """
 
     def __init__(self) -> None:
         self.requests: list[ChatRequest] = []
         self.abandoned = 0
+        self.asked = asyncio.Event()
 
     async def run(self, arrival: Arrival, decode: Decode[ChatRequest]) -> ChatAnswer | ChatStream:
         """Answer as the last turn says."""
         request = self.open(arrival, decode)
         self.requests.append(request)
+        self.asked.set()
         if request.model not in ("", MODEL):
             raise Refused(Deny(Code.MODEL_NOT_FOUND, _RULE, "No such model", param="model"), HEADERS)
         text = last_text(request)

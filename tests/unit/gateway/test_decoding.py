@@ -1,0 +1,180 @@
+"""What a body may look like, and what its sender is told when it does not."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greffier.core.errors import Code
+from greffier.core.rulings import Allow, Deny
+from greffier.gateway.decoding import decode, depth_exceeds
+from greffier.gateway.wire.chat_request import decode_chat
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+def depth_of(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth_of, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth_of, value), default=0)
+    return 0
+
+
+@given(value=JSON, limit=st.integers(1, 8))
+def test_depth_is_counted_exactly_for_any_json(value: object, limit: int) -> None:
+    for ensure_ascii in (True, False):
+        body = json.dumps(value, ensure_ascii=ensure_ascii).encode("utf-8", "surrogatepass")
+        assert depth_exceeds(body, limit) == (depth_of(value) > limit)
+
+
+@given(body=st.binary(max_size=200), limit=st.integers(1, 4))
+def test_depth_of_arbitrary_bytes_never_fails(body: bytes, limit: int) -> None:
+    depth_exceeds(body, limit)
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 100_000, b'[{"' * 50_000, b'"[' * 100_000])
+def test_a_nesting_bomb_is_refused(body: bytes) -> None:
+    ruling = decode_chat(body, max_depth=64)
+    assert isinstance(ruling, Deny)
+    assert ruling.code in (Code.INVALID_JSON, Code.INVALID_REQUEST)
+
+
+def test_brackets_in_strings_do_not_count() -> None:
+    text = '[{"\\"[' * 1000
+    body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
+    ruling = decode_chat(body, max_depth=8)
+    assert isinstance(ruling, Allow)
+    assert ruling.value.messages[0].content == text
+
+
+USER = {"role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (b"", Code.INVALID_JSON, None),
+        (b"{", Code.INVALID_JSON, None),
+        (b'{"messages": NaN}', Code.INVALID_JSON, None),
+        (b'{"messages": [{"role": "user", "content": "\xff"}]}', Code.INVALID_JSON, None),
+        (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', Code.INVALID_JSON, None),
+        (b"[]", Code.INVALID_REQUEST, "body"),
+        (b"null", Code.INVALID_REQUEST, "body"),
+        ({}, Code.INVALID_REQUEST, "messages"),
+        ({"messages": []}, Code.INVALID_REQUEST, "messages"),
+        ({"messages": "hi"}, Code.INVALID_REQUEST, "messages"),
+        ({"messages": [USER], "temperature": "warm"}, Code.INVALID_REQUEST, "temperature"),
+        ({"messages": [USER], "temperature": 3}, Code.INVALID_REQUEST, "temperature"),
+        ({"messages": [USER], "max_tokens": 0}, Code.INVALID_REQUEST, "max_tokens"),
+        ({"messages": [USER], "n": 1000}, Code.INVALID_REQUEST, "n"),
+        ({"messages": [USER], "stream": "yes"}, Code.INVALID_REQUEST, "stream"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, Code.INVALID_REQUEST, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, Code.INVALID_REQUEST, "messages[0].content"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, Code.INVALID_REQUEST, "messages[0].tool_call_id"),
+        ({"messages": [USER], "max_tokens": 3, "max_completion_tokens": 4}, Code.INVALID_REQUEST, "max_tokens"),
+        ({"messages": [USER], "stream_options": {"include_usage": True}}, Code.INVALID_REQUEST, "stream_options"),
+        ({"messages": [USER], "top_k": 3}, Code.UNSUPPORTED_PARAMETER, "top_k"),
+        ({"messages": [USER], "store": True}, Code.UNSUPPORTED_PARAMETER, "store"),
+        ({"messages": [USER], "metadata": {"a": "b"}}, Code.UNSUPPORTED_PARAMETER, "metadata"),
+        ({"messages": [USER], "functions": [{}]}, Code.UNSUPPORTED_PARAMETER, "functions"),
+        ({"messages": [USER], "modalities": ["audio"]}, Code.UNSUPPORTED_PARAMETER, "modalities"),
+        ({"messages": [{**USER, "secret": 1}]}, Code.UNSUPPORTED_PARAMETER, "messages[0].secret"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}]},
+            Code.UNSUPPORTED_PARAMETER,
+            "messages[0].content[0].cache_control",
+        ),
+    ],
+)
+def test_each_mistake_is_named(body: bytes | dict[str, object], code: Code, param: str | None) -> None:
+    raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    ruling = decode_chat(raw, max_depth=64)
+    assert isinstance(ruling, Deny)
+    assert (ruling.code, ruling.param) == (code, param)
+
+
+def test_values_are_never_quoted_in_messages() -> None:
+    body = {"messages": [{"role": "IBAN DE02120300000000202051", "content": "x"}]}
+    ruling = decode_chat(msgspec.json.encode(body), max_depth=64)
+    assert isinstance(ruling, Deny)
+    assert "DE02" not in ruling.reason
+
+
+def test_names_chosen_by_the_caller_are_bounded_and_printable() -> None:
+    body = {"messages": [USER], "x\r\nset-cookie: a" + "y" * 500: 1}
+    ruling = decode_chat(msgspec.json.encode(body), max_depth=64)
+    assert isinstance(ruling, Deny)
+    assert ruling.param is not None
+    assert len(ruling.param) < 80
+    assert ruling.param.isprintable()
+
+
+def test_parameters_go_on_verbatim_and_nulls_count_as_absent() -> None:
+    body = {
+        "messages": [USER],
+        "model": None,
+        "temperature": 0.5,
+        "top_p": None,
+        "stop": ["a", "b"],
+        "seed": 7,
+        "logit_bias": {"1": -100},
+        "max_completion_tokens": 9,
+        "safety_identifier": "s",
+        "user": "u",
+        "prompt_cache_key": "hint",
+        "store": False,
+    }
+    ruling = decode_chat(msgspec.json.encode(body), max_depth=64)
+    assert isinstance(ruling, Allow)
+    request = ruling.value
+    assert request.params == {"temperature": 0.5, "stop": ("a", "b"), "seed": 7, "logit_bias": {"1": -100}}
+    assert (request.model, request.max_tokens, request.end_user) == ("", 9, "s")
+
+
+def test_extra_parameters_pass_only_where_the_workspace_allows_them() -> None:
+    body = msgspec.json.encode({"messages": [USER], "top_k": 3, "grammar": {"a": [1]}})
+    assert isinstance(decode_chat(body, max_depth=64, extra_parameters={"top_k"}), Deny)
+    ruling = decode_chat(body, max_depth=64, extra_parameters={"top_k", "grammar"})
+    assert isinstance(ruling, Allow)
+    assert ruling.value.params == {"top_k": 3, "grammar": {"a": [1]}}
+
+
+def test_an_answer_sent_back_as_history_is_accepted() -> None:
+    history: dict[str, object] = {
+        "role": "assistant",
+        "content": "x",
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+    }
+    body = msgspec.json.encode({"messages": [history, USER]})
+    assert isinstance(decode_chat(body, max_depth=64), Allow)
+
+
+def test_huge_numbers_survive_or_are_refused_but_never_break_the_way_back() -> None:
+    for number in (b"1e400", b"1" * 5000, b"-" + b"9" * 30):
+        body = b'{"messages":[{"role":"user","content":"x"}],"response_format":{"a":' + number + b"}}"
+        ruling = decode_chat(body, max_depth=64)
+        if isinstance(ruling, Allow):
+            msgspec.json.encode(ruling.value)
+
+
+@given(body=st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")))
+def test_any_bytes_decode_or_are_refused(body: bytes) -> None:
+    ruling = decode_chat(body, max_depth=16)
+    if isinstance(ruling, Deny):
+        assert ruling.reason
+
+
+def test_recursion_beyond_pythons_limit_is_a_refusal() -> None:
+    decoder = msgspec.json.Decoder(msgspec.defstruct("Anything", [("a", dict[str, object])]))
+    ruling = decode(decoder, b'{"a":' * 3000 + b"1" + b"}" * 3000, max_depth=5000)
+    assert isinstance(ruling, Deny)
+    assert ruling.code is Code.INVALID_JSON
