@@ -210,22 +210,22 @@ class KeyRing:
         """When the id was first asked for; only a fetch that began later says whether it exists."""
         now = self._clock.monotonic()
         asked = self._strangers.get(kid)
-        if asked is None:
-            if len(self._strangers) >= _MAX_STRANGERS:
-                del self._strangers[next(iter(self._strangers))]
-        elif self._confirmed < asked or now - self._confirmed < _ABSENT_S:
+        if asked is not None and (self._confirmed < asked or now - self._confirmed < _ABSENT_S):
             return asked
-        self._strangers[kid] = now  # new, or the answer is old by now: ask again
+        self._remember(kid, now)  # new, or the answer is old by now: ask again
         return now
+
+    def _remember(self, kid: str, asked: float) -> None:
+        if kid not in self._strangers and len(self._strangers) >= _MAX_STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
+        self._strangers[kid] = asked
 
     async def _fetch(self) -> None:
         began = self._attempted = self._clock.monotonic()
         try:
             document = await self._source.fetch(self._trust.location)
             if document != self._document:
-                keys = read_keys(document)
-                self._document, self._keys, self._kids = document, keys, frozenset(kid for kid, _ in keys)
-                self.version += 1
+                self._replace(document, read_keys(document), began)
         except JwksUnavailable as error:
             self._error = str(error)
         except Exception as error:  # noqa: BLE001 - a plugin's source may raise anything; we must go on asking it
@@ -235,6 +235,13 @@ class KeyRing:
             self._error = ""
         finally:
             self._fetching = None
+
+    def _replace(self, document: bytes, keys: dict[tuple[str, str], Key], began: float) -> None:
+        kids = frozenset(kid for kid, _ in keys)
+        for withdrawn in self._kids - kids:
+            self._remember(withdrawn, began)  # known to be absent as of this fetch
+        self._document, self._keys, self._kids = document, keys, kids
+        self.version += 1
 
     async def _keep(self) -> None:
         retry_s = _FIRST_RETRY_S

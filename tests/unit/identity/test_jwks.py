@@ -247,3 +247,13 @@ async def test_keys_are_fetched_ahead_and_forgotten_with_the_issuer(clock: Manua
     keys.keep([])
     assert keys.health() == ()
     await keys.close()
+
+
+async def test_a_withdrawn_key_is_invalid_at_once(ring: KeyRing, issuer: MemoryIssuer, clock: ManualClock) -> None:
+    await ring.find("key-1", "ES256")
+    clock.advance(10)
+    del issuer.keys["key-1"]
+    issuer.add_key("key-2")
+    await ring.refresh()
+    assert await ring.find("key-1", "ES256") is None
+    assert issuer.fetches == 2
