@@ -26,6 +26,7 @@ class Engine:
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self.detectors = tuple(detectors)
+        self._readers = tuple(detector for detector in self.detectors if detector.name not in _LITERAL)
 
     def measure(self, passage: Passage) -> Measured:
         """Examine the passage as written and as a reader or model could decode it."""
@@ -46,16 +47,24 @@ class Engine:
 
     def _examine_view(self, passage: Passage, view: View, found: list[Finding], failed: list[str]) -> None:
         inner = Passage(view.text, passage.provenance, passage.lang)
-        for detector in self.detectors:
+        for detector in self.detectors if view.literal else self._readers:
             try:
                 for finding in detector.examine(inner):
+                    if not view.touched(finding.start, finding.end):
+                        continue
                     start, end = view.origin(finding.start, finding.end)
                     found.append(msgspec.structs.replace(finding, start=start, end=end, view=view.name))
+                    if finding.type in _ATTACKS and finding.score >= _CLEAR:
+                        found.append(Finding("obfuscation", "obfuscation", start, end, _DISGUISED, rule=view.name))
             except DetectorError:
                 failed.append(detector.name)
 
 
 _CLEAN = Measured(())
+_LITERAL = frozenset({"identifiers", "secrets"})
+_ATTACKS = frozenset({"prompt_injection", "jailbreak", "indirect_injection"})
+_CLEAR = 0.5
+_DISGUISED = 0.9  # nobody encodes an instruction by accident
 
 
 def is_entity(finding: Finding) -> bool:

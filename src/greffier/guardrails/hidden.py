@@ -37,3 +37,8 @@ def sanitise(text: str) -> str:
         return text
     pieces.append(text[at:])
     return "".join(pieces)
+
+
+TAGS = (0xE0000, 0xE007F)
+VARIATION = (0xE0100, 0xE01EF)
+BIDI = frozenset({0x202A, 0x202B, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068})

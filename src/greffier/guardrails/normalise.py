@@ -1,27 +1,274 @@
-"""Views of a text as a reader or model would decode it, each with the way back to the original offsets."""
+"""Views of a text as a reader or model would decode it, each with the way back to the original offsets.
 
+Three views at most, so the cost stays linear however much is encoded: characters folded to what they look like
+(``unicode``), encoded pieces decoded in place (``base64``, ``hex``, ``url``...), and readings that only make sense as
+words (``leet``, ``spaced``, ``rot13``, ``reversed``). The second is taken twice, because attackers nest encodings.
+"""
+
+import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable
 
 from greffier.core.rulings import Finding
+from greffier.guardrails.decoding import Piece, decoded_pieces, reading_hints, spaced_pieces
+from greffier.guardrails.hidden import BIDI, TAGS, VARIATION, harmless, hidden_spans
+
+_DEPTH = 2
+_SURE = 0.95
+_FEW = 3
 
 
 class View:
     """A decoded text.
 
     Attributes:
-        name: What was undone (``base64``, ``leet``...).
+        name: What was undone.
         text: The decoded text.
+        literal: Whether digits and marks are still what they were, so that identifiers and secrets can be looked for.
         origin: Maps a span of ``text`` to the span of the original that carries it.
+        touched: Whether a span of ``text`` holds anything that was decoded; the rest was examined already.
     """
 
-    __slots__ = ("name", "origin", "text")
+    __slots__ = ("literal", "name", "origin", "text", "touched")
 
-    def __init__(self, name: str, text: str, origin: Callable[[int, int], tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        origin: Callable[[int, int], tuple[int, int]],
+        *,
+        literal: bool,
+        touched: Callable[[int, int], bool] = lambda _start, _end: True,
+    ) -> None:
         self.name = name
         self.text = text
         self.origin = origin
+        self.literal = literal
+        self.touched = touched
 
 
-def views(_text: str) -> tuple[tuple[View, ...], tuple[Finding, ...]]:
+def views(text: str, depth: int = _DEPTH) -> tuple[tuple[View, ...], tuple[Finding, ...]]:
     """Return the views worth examining, and findings about hidden characters."""
-    return (), ()
+    hidden = hidden_spans(text)
+    if not hidden and text.isascii():
+        return _ascii_views(text, depth), ()
+    found = _hidden_findings(text, hidden) if hidden else ()
+    looks = _looks(text, hidden=bool(hidden))
+    if looks is None:
+        return _ascii_views(text, depth), found
+    inner = tuple(_through(looks, view) for view in _ascii_views(looks.text, depth))
+    return (looks, *inner), found
+
+
+def _ascii_views(text: str, depth: int) -> tuple[View, ...]:
+    hints = reading_hints(text)
+    if not hints:
+        return ()
+    result: list[View] = []
+    pieces = decoded_pieces(text, hints)
+    if pieces:
+        view = _replaced(text, pieces)
+        result.append(view)
+        if depth > 1:
+            result += [_through(view, inner) for inner in views(view.text, depth - 1)[0]]
+    result += _readings(text, hints)
+    return tuple(result)
+
+
+def _readings(text: str, hints: frozenset[str]) -> list[View]:
+    """Word readings: they keep no digits, so they are good for instructions only."""
+    found: list[View] = []
+    length = len(text)
+    if "spaced" in hints:
+        pieces = spaced_pieces(text)
+        if pieces:
+            view = _replaced(text, pieces)
+            view.literal = False
+            found.append(view)
+    if "leet" in hints:
+        found.append(View("leet", text.translate(_LEET), lambda s, e: (s, e), literal=False))
+    if "rot13" in hints:
+        found.append(View("rot13", text.translate(_ROT13), lambda s, e: (s, e), literal=False))
+    if "reversed" in hints:
+        found.append(View("reversed", text[::-1], lambda s, e: (length - e, length - s), literal=False))
+        words = _replaced(text, [Piece(s, e, text[s:e][::-1], "reversed") for s, e in _words(text)])
+        words.literal = False
+        found.append(words)
+    return found
+
+
+_ROT13 = str.maketrans(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm"
+)
+_LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "@": "a", "$": "s", "!": "i", "|": "l", "+": "t", "(": "c", "€": "e", "£": "l"})  # fmt: skip
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    spans = []
+    start = -1
+    for at, char in enumerate(text):
+        if char.isalnum():
+            if start < 0:
+                start = at
+        elif start >= 0:
+            spans.append((start, at))
+            start = -1
+    if start >= 0:
+        spans.append((start, len(text)))
+    return spans
+
+
+def _replaced(text: str, pieces: list[Piece]) -> View:
+    """The text with pieces decoded in place."""
+    parts: list[str] = []
+    view_starts: list[int] = []
+    view_ends: list[int] = []
+    at = size = 0
+    for piece in pieces:
+        parts += (text[at : piece.start], piece.text)
+        size += piece.start - at
+        view_starts.append(size)
+        size += len(piece.text)
+        view_ends.append(size)
+        at = piece.end
+    parts.append(text[at:])
+
+    def back(offset: int, *, end: bool) -> int:
+        index = bisect_right(view_starts, offset if not end else offset - 1) - 1
+        if index < 0:
+            return offset
+        piece = pieces[index]
+        if (offset < view_ends[index]) if not end else (offset <= view_ends[index]):
+            return piece.end if end else piece.start
+        return piece.end + (offset - view_ends[index])
+
+    def origin(start: int, end: int) -> tuple[int, int]:
+        return back(start, end=False), back(end, end=True)
+
+    def touched(start: int, end: int) -> bool:
+        index = bisect_right(view_starts, end - 1) - 1
+        return index >= 0 and view_ends[index] > start
+
+    return View(pieces[0].kind, "".join(parts), origin, literal=True, touched=touched)
+
+
+def _through(outer: View, inner: View) -> View:
+    """A view of a view."""
+
+    def origin(start: int, end: int) -> tuple[int, int]:
+        return outer.origin(*inner.origin(start, end))
+
+    return View(f"{outer.name}+{inner.name}", inner.text, origin, literal=inner.literal, touched=inner.touched)
+
+
+def _looks(text: str, *, hidden: bool) -> View | None:
+    """The text as it looks: hidden characters gone, compatibility forms and look-alike letters plain."""
+    normal = unicodedata.is_normalized("NFKC", text)
+    alike = not text.isascii() and any(char in CONFUSABLE_SET for char in set(text)) and any("a" <= c <= "z" for c in set(text))
+    if normal and not hidden and not alike:
+        return None
+    chars: list[str] = []
+    at: list[int] = []
+    for index, char in enumerate(text):
+        if char < "\x80":
+            if char >= " " or char in "\n\t\r":
+                chars.append(char)
+                at.append(index)
+            continue
+        plain = _plain(char)
+        chars.append(plain)
+        at.extend([index] * len(plain))
+    folded = "".join(chars)
+    if folded == text:
+        return None
+    at.append(len(text))
+
+    def origin(start: int, end: int) -> tuple[int, int]:
+        if end <= start:
+            return at[start], at[start]
+        return at[start], at[end - 1] + 1
+
+    def touched(start: int, end: int) -> bool:
+        first, last = origin(start, end)
+        return text[first:last] != folded[start:end]
+
+    return View("unicode", folded, origin, literal=True, touched=touched)
+
+
+_PLAIN: dict[str, str] = {}
+
+
+def _plain(char: str) -> str:
+    known = _PLAIN.get(char)
+    if known is None:
+        known = _PLAIN[char] = _compute_plain(char)  # at most one entry per code point
+    return known
+
+
+def _compute_plain(char: str) -> str:
+    code = ord(char)
+    if TAGS[0] <= code <= TAGS[1]:
+        return chr(code - 0xE0000) if 0xE0020 <= code < 0xE007F else ""  # noqa: PLR2004 - printable tag characters
+    if hidden_spans(char):
+        return ""
+    if unicodedata.category(char) == "Mn":
+        return ""  # stacked accents; letters with one accent are single code points and keep it
+    alike = CONFUSABLES.get(char)
+    if alike is not None:
+        return alike
+    plain = unicodedata.normalize("NFKC", char)
+    if plain != char:
+        plain = "".join(CONFUSABLES.get(c, c) for c in plain if unicodedata.category(c) != "Mn")
+    return plain
+
+
+def _table() -> dict[str, str]:
+    """Letters of other scripts that look like Latin ones (Unicode TR 39 confusables, the letters used in attacks)."""
+    pairs = (
+        "аa еe оo рp сc хx уy іi ѕs ԁd һh ӏl ԛq ԝw јj кk мm тt вb нh АA ВB ЕE КK МM НH ОO РP СC ТT ХX УY ІI ЅS ЈJ ԌG ԚQ ԜW "
+        "αa οo νv ρp τt υu ιi κk εe ΑA ΒB ΕE ΖZ ΗH ΙI ΚK ΜM ΝN ΟO ΡP ΤT ΥY ΧX ϲc ϳj "
+        "ɑa ɡg ı" "i ȷj ꞵb ɩi ʀr ɴn ʟl ɪi ᴀa ʙb ᴄc ᴅd ᴇe ꜰf ɢg ʜh ᴊj ᴋk ᴍm ᴏo ᴘp ꜱs ᴛt ᴜu ᴠv ᴡw ʏy ᴢz "
+        "օo սu հh ոn ցg զq ӧo ӓa ÷/ ⁄/ ∕/ ․. ﹒. ‐- ‑- ‒- –- —- −- ﹣- ‘' ’' ‚' ʼ' “\" ”\" ꓮA ꓐB ꓑP ꓒd ꓓD ꓔT ꓖG ꓗK ꓙJ ꓚC ꓜZ ꓝF ꓟM ꓠN ꓡL ꓢS ꓣR ꓦV ꓧH ꓪW ꓫX ꓬY ꓮA ꓰE ꓲI ꓳO ꓴU "
+        "🅐A 🅑B 🅒C 🅓D 🅔E 🅕F 🅖G 🅗H 🅘I 🅙J 🅚K 🅛L 🅜M 🅝N 🅞O 🅟P 🅠Q 🅡R 🅢S 🅣T 🅤U 🅥V 🅦W 🅧X 🅨Y 🅩Z "
+        "🅰A 🅱B 🅲C 🅳D 🅴E 🅵F 🅶G 🅷H 🅸I 🅹J 🅺K 🅻L 🅼M 🅽N 🅾O 🅿P 🆀Q 🆁R 🆂S 🆃T 🆄U 🆅V 🆆W 🆇X 🆈Y 🆉Z "
+        "🇦A 🇧B 🇨C 🇩D 🇪E 🇫F 🇬G 🇭H 🇮I 🇯J 🇰K 🇱L 🇲M 🇳N 🇴O 🇵P 🇶Q 🇷R 🇸S 🇹T 🇺U 🇻V 🇼W 🇽X 🇾Y 🇿Z"
+    )  # fmt: skip
+    return {pair[0]: pair[1] for pair in pairs.split()}
+
+
+CONFUSABLES = _table()
+_TYPOGRAPHIC = frozenset("–—‘’‚“”‐‑−ʼ÷‒")  # plain in honest text; they alone make no view
+CONFUSABLE_SET = frozenset(CONFUSABLES) - _TYPOGRAPHIC
+
+
+def _hidden_findings(text: str, spans: list[tuple[int, int]]) -> tuple[Finding, ...]:
+    """Hidden characters as findings: certain for tags and smuggled bytes, doubtful for a single joiner."""
+    groups: list[list[int]] = []
+    for start, end in spans:
+        if groups and start - groups[-1][1] <= 1:  # "i<zw>g<zw>n": one group
+            groups[-1][1] = end
+            groups[-1][2] += 1
+        else:
+            groups.append([start, end, 1])
+    found = []
+    for start, end, count in groups:
+        score, rule = _weight(text[start:end], count)
+        if score > 0:
+            found.append(Finding("obfuscation", "obfuscation", start, end, score, rule=rule))
+    return tuple(found)
+
+
+def _weight(run: str, count: int) -> tuple[float, str]:
+    codes = [ord(char) for char in run]
+    if any(TAGS[0] <= code <= TAGS[1] for code in codes):
+        flag = run.endswith("\U000e007f")  # a subdivision flag: black flag, letters, cancel tag
+        return (0.3 if flag and len(run) < 9 else _SURE), "tag-characters"  # noqa: PLR2004
+    if sum(VARIATION[0] <= code <= VARIATION[1] for code in codes) >= _FEW:
+        return _SURE, "variation-selectors"
+    if any(code in BIDI for code in codes):
+        return 0.8, "bidi-override"
+    if all(harmless(char) for char in run if hidden_spans(char)):
+        return (0.6 if count > _FEW else 0.0), "joiners"
+    if any(code < 0x20 or 0x7F <= code < 0xA0 for code in codes):  # noqa: PLR2004 - C0, DEL and C1
+        return (0.6 if count >= _FEW else 0.3), "control-characters"
+    return (0.85 if count >= _FEW else 0.4), "zero-width"

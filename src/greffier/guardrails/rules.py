@@ -61,10 +61,14 @@ class RuleList:
             rules = tuple(
                 rule
                 for rule in self._rules
-                if (kind in rule.types or "*" in rule.types) and (not rule.provenance or provenance in rule.provenance)
+                if _covers(rule.types, kind) and (not rule.provenance or provenance in rule.provenance)
             )
             self._by_type[key] = rules
         return rules
+
+
+def _covers(types: tuple[str, ...], kind: str) -> bool:
+    return kind in types or "*" in types or ("topic:*" in types and kind.startswith("topic:"))
 
 
 def refusal(decided: Sequence[Decided], *, output: bool) -> Deny | None:

@@ -21,11 +21,12 @@ from greffier.guardrails.detectors.learned.text import (
     squeeze,
 )
 
-BLOCK: Final = 128
+BLOCK: Final = 80
 """Windows are two blocks long and start at every block (characters)."""
 
 _LAGS: Final = 8
 _REACH: Final = 72
+_SHAPE_GAP: Final = 24  # brackets of a line of code count once
 _SHAPES: Final = ("QUOTE", "QMARK", "BANG", "START", "CODE")
 _MAX_CODE: Final = 0x3000
 
@@ -35,7 +36,7 @@ def _codes_of(chars: str) -> list[int]:
 
 
 _SHAPE_OF: Final = np.full(_MAX_CODE, -1, dtype=np.int64)
-_SHAPE_OF[_codes_of('"“”«»„‘`')] = 0
+_SHAPE_OF[_codes_of('"`\u201c\u201d\u201e\u2018«»')] = 0
 _SHAPE_OF[_codes_of("?¿")] = 1
 _SHAPE_OF[_codes_of("!")] = 2
 _SHAPE_OF[_codes_of("\n.:")] = 3
@@ -91,7 +92,9 @@ class AttackFeatures:
         shape, shape_at = self._shapes(codes)
         known = len(self._lexicon.concepts)
         # A match begins with the space before its word, so the word itself begins one later.
-        places = np.concatenate((origin[np.minimum(start + 1, len(origin) - 1)], np.minimum(marker_end, len(text)), shape_at))
+        places = np.concatenate(
+            (origin[np.minimum(start + 1, len(origin) - 1)], np.minimum(marker_end, len(text)), shape_at)
+        )
         concepts = np.concatenate((concept, marker + known, shape + known + len(self._markers.concepts)))
         order = np.argsort(places, kind="stable")
         concepts, places = concepts[order], places[order]
@@ -105,7 +108,7 @@ class AttackFeatures:
         places = np.flatnonzero(shapes >= 0)
         kinds = shapes[places]
         fresh = np.ones(len(kinds), dtype=bool)
-        fresh[1:] = (kinds[1:] != kinds[:-1]) | (places[1:] - places[:-1] > 24)
+        fresh[1:] = (kinds[1:] != kinds[:-1]) | (places[1:] - places[:-1] > _SHAPE_GAP)
         return np.concatenate(([3], kinds[fresh])), np.concatenate(([0], places[fresh])).astype(np.int64)
 
     def windows(self, text: str) -> Windows:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint32]
+Floats = npt.NDArray[np.float64]
 
 _TABLE_SIZE: Final = 0x3000
 _SPACE: Final = 32
@@ -66,7 +67,7 @@ def padded(folded: str) -> str:
 def squeeze(codes: Codes) -> tuple[str, Ints]:
     """Return the folded text with runs of spaces made one and a space at both ends, and each character's origin.
 
-    Phrases in a lexicon are written with single spaces, so that "don't   tell" and "don't\\ntell" both match.
+    Phrases in a lexicon are written with single spaces, so that line breaks and double spaces do not hide them.
     """
     spaces = codes == _SPACE
     keep = ~spaces

@@ -1,0 +1,11 @@
+"""Detectors whose weights were trained by ``training/train_all.py``; numpy only at run time."""
+
+from collections.abc import Callable
+
+from greffier.guardrails.detectors.learned.injection import InjectionModel
+from greffier.guardrails.ports import Detector
+
+
+def learned_detectors() -> dict[str, Callable[[], Detector]]:
+    """Return the constructors of the learned detectors by name; each loads and checks its model file."""
+    return {"injection_model": InjectionModel}
