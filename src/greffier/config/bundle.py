@@ -129,9 +129,8 @@ def canonical(value: Any) -> bytes:
 def explicit(value: Any) -> Any:
     """Turn settings into plain values with every default written out (the types themselves omit defaults)."""
     if isinstance(value, msgspec.Struct):
-        return {
-            field.encode_name: explicit(getattr(value, field.name)) for field in msgspec.structs.fields(type(value))
-        }
+        fields = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return {written: explicit(getattr(value, name)) for written, name in fields}
     if isinstance(value, dict):
         return {key: explicit(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

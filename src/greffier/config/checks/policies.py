@@ -14,11 +14,12 @@ ACTIONS = ("chat", "embed", "list_models", "check", "feedback")
 
 def check_policies(sources: Sources) -> Iterator[Problem]:
     """Check every rule."""
+    purposes = {use_case.value.purpose for use_case in sources.use_cases.values()}
     for place in sources.rules:
         rule = place.value
-        yield from _references(place, "when", rule.when, sources)
+        yield from _references(place, "when", rule.when, sources, purposes)
         if rule.unless is not None:
-            yield from _references(place, "unless", rule.unless, sources)
+            yield from _references(place, "unless", rule.unless, sources, purposes)
         yield from _compiles(place)
         if rule.effect == "allow" and rule.when == Condition():
             yield place.problem(
@@ -34,14 +35,15 @@ def check_policies(sources: Sources) -> Iterator[Problem]:
             yield from exists(place, ("obligations", "screen"), "screen", screen, sources.screens)
 
 
-def _references(place: Located[RuleSettings], part: str, condition: Condition, sources: Sources) -> Iterator[Problem]:
+def _references(
+    place: Located[RuleSettings], part: str, condition: Condition, sources: Sources, purposes: set[str]
+) -> Iterator[Problem]:
     yield from _known(place, (part, "actions"), "action", condition.actions, ACTIONS)
     yield from _known(place, (part, "models"), "model", condition.models, known_models(sources))
     if sources.settings is not None:
         tenants = sources.settings.value.tenants
         yield from _known(place, (part, "tenants"), "tenant", condition.tenants, tenants)
     if "use_cases" not in sources.incomplete:
-        purposes = {use_case.value.purpose for use_case in sources.use_cases.values()}
         yield from _known(place, (part, "use_cases"), "use case", condition.use_cases, sources.use_cases)
         yield from _known(place, (part, "purposes"), "use case with the purpose", condition.purposes, purposes)
 
