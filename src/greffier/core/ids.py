@@ -5,6 +5,7 @@ import time
 
 _TIMESTAMP_BITS = 48
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford, lower case: no letters that are read as digits
+_PAIRS = tuple(first + second for first in _BASE32 for second in _BASE32)  # two characters at a time: half the work
 
 
 def new_id(prefix: str) -> str:
@@ -14,5 +15,5 @@ def new_id(prefix: str) -> str:
     and cannot be guessed.
     """
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    chars = [_BASE32[(value >> shift) & 31] for shift in range(125, -1, -5)]
-    return f"{prefix}_{''.join(chars)}"
+    pairs = [_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)]
+    return f"{prefix}_{''.join(pairs)}"
