@@ -15,7 +15,7 @@ async def chat_completions(exchange: Exchange, pipelines: Pipelines) -> None:
     """OpenAI chat completions."""
     body = await exchange.body()
     exchange.watch()
-    decode = Remember[ChatRequest](
+    decode: Remember[ChatRequest] = Remember(
         lambda: decode_chat(body, max_depth=exchange.bounds.max_json_depth, extra_parameters=pipelines.extra_parameters)
     )
     result = await pipelines.chat.run(exchange.arrival, decode)
@@ -30,7 +30,7 @@ async def completions(exchange: Exchange, pipelines: Pipelines) -> None:
     """OpenAI's legacy completions: one prompt, answered as a conversation of one turn."""
     body = await exchange.body()
     exchange.watch()
-    decode = Remember[ChatRequest](lambda: decode_legacy(body, max_depth=exchange.bounds.max_json_depth))
+    decode: Remember[ChatRequest] = Remember(lambda: decode_legacy(body, max_depth=exchange.bounds.max_json_depth))
     result = await pipelines.chat.run(exchange.arrival, decode)
     if isinstance(result, ChatAnswer):
         await exchange.answer(encode_legacy(result.response, exchange.arrival), result.headers)

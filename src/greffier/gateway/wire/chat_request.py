@@ -5,6 +5,7 @@ by name: what is not understood cannot be governed. The ``Strict`` types are the
 """
 
 from collections.abc import Collection
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -171,6 +172,8 @@ _REFUSED = {
     "function_call": "Use 'tool_choice', which replaced it.",
 }
 
+_refused_values = attrgetter(*_REFUSED)
+_passed_on_values = attrgetter(*PASSED_ON)
 _decoder = msgspec.json.Decoder(WireChat)
 
 
@@ -198,7 +201,11 @@ def _translate(wire: WireChat, extras: dict[str, Any]) -> Ruling[ChatRequest]:
     problem = _refused(wire) or check_messages(wire.messages)
     if problem is not None:
         return problem
-    params = {name: value for name in PASSED_ON if (value := getattr(wire, name)) is not UNSET and value is not None}
+    params = {
+        name: value
+        for name, value in zip(PASSED_ON, _passed_on_values(wire), strict=True)
+        if value is not UNSET and value is not None
+    }
     if extras:
         params.update(extras)
     options = wire.stream_options
@@ -220,9 +227,9 @@ def _translate(wire: WireChat, extras: dict[str, Any]) -> Ruling[ChatRequest]:
 
 
 def _refused(wire: WireChat) -> Deny | None:
-    for name, remedy in _REFUSED.items():
-        if getattr(wire, name):
-            return unsupported(name, remedy)
+    if any(_refused_values(wire)):
+        name = next(name for name in _REFUSED if getattr(wire, name))
+        return unsupported(name, _REFUSED[name])
     if wire.store:
         return unsupported("store", "Send 'store: false'; the gateway keeps the records itself.")
     if wire.modalities not in (None, ("text",)):
