@@ -1,9 +1,9 @@
 """Accounts in the memory of one process: exact, no locks (one event loop), no waiting."""
 
-from collections import deque
 from collections.abc import Sequence
 
 from greffier.core.clock import Clock
+from greffier.limits.holds import OpenHolds
 from greffier.limits.ports import Account, Demand, Hold, Level, Shortage
 
 _MINUTE_MS = 60_000
@@ -55,11 +55,10 @@ class LocalLimitState:
             hold_ttl_s: Seconds after which an unsettled hold is freed; longer than any request may take.
         """
         self._clock = clock
-        self._ttl_ms = int(hold_ttl_s * 1000)
         self._rates: dict[str, _Rate] = {}
         self._running: dict[str, int] = {}
         self._budgets: dict[str, _Budget] = {}
-        self._open: deque[Hold] = deque()  # in order of expiry, because all holds live equally long
+        self._open = OpenHolds(hold_ttl_s)
         self._until_sweep = _SWEEP_EVERY
         self._limits: dict[str, int] = {}
 
@@ -70,19 +69,18 @@ class LocalLimitState:
     def reserve_now(self, demands: Sequence[Demand]) -> Hold | Shortage:
         """As `reserve`, for callers that cannot wait."""
         now_ms = self._now_ms()
-        self._expire(now_ms)
+        self._open.expire(now_ms, self._free)
         shortage: Shortage | None = None
         for account, amount in demands:
             wait = self._lacks(account, amount, now_ms)
             if wait != 0:
                 found = Shortage(account, wait if wait > 0 else None)
-                shortage = found if shortage is None else _longer(shortage, found)
+                shortage = found if shortage is None else longer(shortage, found)
         if shortage is not None:
             return shortage
         for account, amount in demands:
             self._debit(account, amount, now_ms)
-        hold = Hold(tuple(demands), now_ms + self._ttl_ms)
-        self._open.append(hold)
+        hold = self._open.open(tuple(demands), now_ms)
         self._until_sweep -= 1
         if self._until_sweep <= 0:
             self._sweep(now_ms)
@@ -182,19 +180,11 @@ class LocalLimitState:
         else:
             self._running.pop(account.key, None)
 
-    def _expire(self, now_ms: int) -> None:
-        """Free what nobody settled in time, and forget what was settled."""
-        holds = self._open
-        while holds and (holds[0].settled or holds[0].expires_ms <= now_ms):
-            hold = holds.popleft()
-            if hold.settled:
-                continue
-            hold.expired = True
-            for account, reserved in hold.demands:
-                if account.kind == "concurrent":
-                    self._release_slot(account)
-                elif account.kind == "spend":
-                    self._budget(account).held -= reserved
+    def _free(self, account: Account, reserved: int) -> None:
+        if account.kind == "concurrent":
+            self._release_slot(account)
+        else:
+            self._budget(account).held -= reserved
 
     def _sweep(self, now_ms: int) -> None:
         """Forget idle buckets and past periods, so that memory follows the callers of the last minutes."""
@@ -207,8 +197,8 @@ class LocalLimitState:
             del self._budgets[key]
 
 
-def _longer(first: Shortage, second: Shortage) -> Shortage:
-    """The shortage that lasts longer; waiting that does not help lasts longest."""
+def longer(first: Shortage, second: Shortage) -> Shortage:
+    """Of two shortages, the one that lasts longer; waiting that does not help lasts longest."""
     if first.retry_after_ms is None:
         return first
     if second.retry_after_ms is None or second.retry_after_ms > first.retry_after_ms:

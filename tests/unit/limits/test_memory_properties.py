@@ -87,7 +87,7 @@ class Ceilings(RuleBasedStateMachine):
     def money_is_conserved(self) -> None:
         """What is left is the budget less what was charged and what is set aside; nothing leaks, nothing is minted."""
         now = self.clock.monotonic()
-        self.state._expire(int(now * 1000))
+        self.state._open.expire(int(now * 1000), self.state._free)
         for tenant, model in self.models.items():
             aside = sum(entry[2] for entry in model.open.values() if not entry[0].expired)
             left = self.state.level(accounts(tenant)["spend"]).remaining
