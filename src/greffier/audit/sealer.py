@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from greffier.audit.checkpoint import BadCheckpoint, Checkpoint, Verifier, sign, verify
-from greffier.audit.merkle import Frontier, frontier_at, leaf_hash
+from greffier.audit.merkle import Frontier, frontier_at, leaf_hash, perfect_root
 from greffier.audit.ports import CheckpointSigner, JournalReader, JournalUnavailable, Sequenced
 from greffier.audit.settings import AuditSettings
-from greffier.audit.tiles import WIDTH, BadLog, TileNodes, TileStore, TileWriter
+from greffier.audit.tiles import HEIGHT, WIDTH, BadLog, TileNodes, TileStore, TileWriter
 from greffier.core.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -212,8 +212,18 @@ class Sealer:
         if size < sealed:
             raise BadLog(f"the journal was cut: {sealed} events were sealed, {size} are left")
         self._check_rows(sealed - 1, sealed)
-        self._check_rows(self._scrubbed, min(self._scrubbed + WIDTH, sealed))
-        self._scrubbed = self._scrubbed + WIDTH if self._scrubbed + WIDTH < sealed else 0
+        self._scrub(sealed)
+
+    def _scrub(self, sealed: int) -> None:
+        """Compare one older tile with the journal and with the row above it; over time, all of them."""
+        end = min(self._scrubbed + WIDTH, sealed)
+        self._check_rows(self._scrubbed, end)
+        if end - self._scrubbed == WIDTH:
+            index = self._scrubbed // WIDTH
+            above = TileNodes(self._store, sealed)(HEIGHT, index)
+            if perfect_root(self._store.tile(0, index, WIDTH)) != above:
+                raise BadLog(f"tile 0/{index} does not lead to the hash above it")
+        self._scrubbed = end if end < sealed else 0
 
     def _check_rows(self, start: int, end: int) -> None:
         """Compare the events with leaves ``[start, end)``, which lie in one or two tiles, with those tiles."""

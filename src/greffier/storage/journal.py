@@ -34,6 +34,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    cast,
     func,
     select,
 )
@@ -58,6 +59,10 @@ events = Table(
     Column("data", LargeBinary, nullable=False),
     Index("event_request", "request_id"),
 )
+
+# SQLite keeps what it is given: whoever edits a row by hand may leave text in it, which must be read to be found.
+_DATA = cast(events.c.data, LargeBinary)
+_LABELS = tuple(column for column in events.c if column.name != "data")
 
 MAX_EVENT_BYTES = 65_535  # the Merkle log's entry bundles prefix each entry with its length as uint16
 MAX_QUEUED = 20_000
@@ -392,9 +397,7 @@ class SqliteJournalReader:
         Raises:
             JournalUnavailable: The file cannot be read.
         """
-        rows = self._fetch(
-            select(events.c.seq, events.c.data).where(events.c.seq >= start).order_by(events.c.seq).limit(limit)
-        )
+        rows = self._fetch(select(events.c.seq, _DATA).where(events.c.seq >= start).order_by(events.c.seq).limit(limit))
         return [Sequenced(seq, data) for seq, data in rows]
 
     def find(self, request_id: str) -> list[Sequenced]:
@@ -403,9 +406,7 @@ class SqliteJournalReader:
         Raises:
             JournalUnavailable: The file cannot be read.
         """
-        rows = self._fetch(
-            select(events.c.seq, events.c.data).where(events.c.request_id == request_id).order_by(events.c.seq)
-        )
+        rows = self._fetch(select(events.c.seq, _DATA).where(events.c.request_id == request_id).order_by(events.c.seq))
         return [Sequenced(seq, data) for seq, data in rows]
 
     def scan(self, start: int = 1) -> Iterator[Sequenced]:
@@ -428,7 +429,7 @@ class SqliteJournalReader:
             JournalUnavailable: The file cannot be read.
         """
         rows = self._fetch(
-            select(events).where(events.c.seq >= start, events.c.seq < start + limit).order_by(events.c.seq)
+            select(*_LABELS, _DATA).where(events.c.seq >= start, events.c.seq < start + limit).order_by(events.c.seq)
         )
         return [row[0] for row in rows if not _well_filed(row)]
 
