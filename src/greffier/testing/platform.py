@@ -1,0 +1,164 @@
+"""Run the real platform as its own processes: ``greffier serve`` on a free port over a workspace of the test's making."""
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+_FIRST_PORT, _LAST_PORT = 20_000, 32_000  # below the ephemeral range, so that nothing takes the port before we bind it
+_START_S = 30.0
+_STOP_S = 40.0
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on."""
+    for _ in range(100):
+        port = random.randint(_FIRST_PORT, _LAST_PORT)  # noqa: S311 - no secret
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port found")
+
+
+class Answer:
+    """An HTTP answer, read whole."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class Platform:
+    """A running platform. Use as a context manager; it is stopped in order on the way out.
+
+    Args:
+        workspace: A workspace that `greffier config check` accepts.
+        environment: Variables the workspace refers to.
+        workers: Serving processes.
+    """
+
+    def __init__(self, workspace: Path, environment: dict[str, str] | None = None, workers: int = 1) -> None:
+        self.workspace = workspace
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = os.environ | (environment or {})
+        self._workers = workers
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = workspace / ".greffier" / "run" / "test.log"
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a ``greffier`` command on the workspace."""
+        line = [sys.executable, "-m", "greffier.cli.main", *arguments, "--workspace", str(self.workspace)]
+        return subprocess.run(line, env=self._environment, capture_output=True, text=True, timeout=120, check=False)
+
+    def create_key(self, tenant: str, use_case: str, *more: str) -> str:
+        """Issue an API key."""
+        done = self.command("keys", "create", "--tenant", tenant, "--use-case", use_case, "--json", *more)
+        if done.returncode:
+            raise RuntimeError(f"no key was issued: {done.stdout}{done.stderr}")
+        return str(json.loads(done.stdout)["key"])
+
+    def start(self) -> Self:
+        """Start serving and wait until it answers."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        line = [sys.executable, "-m", "greffier.cli.main", "serve", "--workspace", str(self.workspace)]
+        line += ["--port", str(self.port), "--workers", str(self._workers)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(line, env=self._environment, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                if self.request("GET", "/readyz").status == http.client.OK:
+                    return self
+            except OSError:
+                time.sleep(0.05)
+        self.stop()
+        raise RuntimeError(f"the platform did not start:\n{self.log.read_text()}")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 60.0,
+    ) -> Answer:
+        """Send one request; a body that is not bytes is sent as JSON."""
+        sent = {"content-type": "application/json"} if body is not None else {}
+        if key is not None:
+            sent["authorization"] = f"Bearer {key}"
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            connection.request(method, path, data, sent | (headers or {}))
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, names, response.read())
+        finally:
+            connection.close()
+
+    def chat(self, key: str, content: str, **more: Any) -> Answer:
+        """Send one user message as an OpenAI chat completion."""
+        body = {"model": "assistant", "messages": [{"role": "user", "content": content}]} | more
+        return self.request("POST", "/v1/chat/completions", body, key=key)
+
+    def workers(self) -> list[int]:
+        """Process ids of the serving processes."""
+        if self.process is None:
+            return []
+        found = subprocess.run(  # noqa: S607 - pgrep is where the system keeps it
+            ["pgrep", "-P", str(self.process.pid), "-f", "greffier.app.worker"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [int(pid) for pid in found.stdout.split()]
+
+    def stop(self) -> int:
+        """Stop in order and return the exit code; what does not stop is killed."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        code = self.process.wait()
+        self.process = None
+        return code
+
+    def kill(self) -> None:
+        """``kill -9`` the whole process group."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
