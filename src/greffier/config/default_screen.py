@@ -4,6 +4,7 @@ from greffier.guardrails.settings import ScreenRule, ScreenSettings
 
 _DETECTORS = ("identifiers", "secrets", "injection", "leak", "health")
 _ATTACKS = ("prompt_injection", "jailbreak", "indirect_injection")
+_SPECIAL = ("HEALTH", "RELIGION", "UNION", "ORIENTATION", "POLITICS", "ETHNICITY", "BIOMETRIC")  # GDPR Art. 9
 _PERSONAL = (
     "PERSON",
     "EMAIL",
@@ -15,15 +16,18 @@ _PERSONAL = (
     "ADDRESS",
     "DATE_OF_BIRTH",
     "IP_ADDRESS",
+    "MAC_ADDRESS",
     "LICENSE_PLATE",
 )
 
 
 def default_screen() -> ScreenSettings:
-    """Return the built-in screen: cards and secrets are redacted, attacks refused, health data kept on premises.
+    """Return the built-in screen.
 
-    Personal identifiers are flagged, not removed: what an assistant may see is the use case's own decision, and a
-    workspace that wants them redacted says so in a screen of its own.
+    Payment cards and secrets are redacted, attacks are refused, special categories of personal data (health,
+    religion...) stay on premises, and addresses that would carry data out are taken from answers. Personal identifiers
+    are flagged, not removed: what an assistant may see is the use case's own decision, and a workspace that wants them
+    redacted says so in a screen of its own.
     """
     return ScreenSettings(
         title="Built-in default",
@@ -39,7 +43,7 @@ def default_screen() -> ScreenSettings:
             ScreenRule(id="default-suspicion", types=(*_ATTACKS, "obfuscation"), at_least=0.5, then="flag"),
             ScreenRule(id="default-secrets", types=("SECRET",), then="redact"),
             ScreenRule(id="default-cards", types=("CREDIT_CARD",), then="redact"),
-            ScreenRule(id="default-health", types=("HEALTH",), then="on_premises"),
+            ScreenRule(id="default-special-categories", types=_SPECIAL, then="on_premises"),
             ScreenRule(id="default-personal", types=_PERSONAL, then="flag"),
         ),
         output=(
@@ -50,6 +54,7 @@ def default_screen() -> ScreenSettings:
                 then="deny",
                 message="The answer would have revealed internal instructions.",
             ),
+            ScreenRule(id="default-exfiltration", types=("exfiltration",), at_least=0.6, then="redact"),
             ScreenRule(id="default-output-secrets", types=("SECRET",), then="redact"),
             ScreenRule(id="default-output-cards", types=("CREDIT_CARD",), then="redact"),
             ScreenRule(id="default-output-personal", types=_PERSONAL, then="flag"),

@@ -338,6 +338,13 @@ topics:
         ("identifiers", "identifier", "unknown_detector", "warning", "screens.strict.detectors[0]"),
         ("then: redact}", "then: redact, provenance: [web]}", "unknown_reference", "error", None),
         ("then: redact}", "then: redact}\n      - {id: a, types: ['*'], then: flag}", "duplicate_id", "error", None),
+        (
+            "    input:",
+            "    output:\n      - {id: b, types: [EMAIL], then: on_premises}\n    input:",
+            "misplaced_action",
+            "error",
+            None,
+        ),
         ("    input:", "    on_unavailable: flag\n    input:", "fails_open", "warning", None),
         ("bomb(s)?", "(?=x)", "wrong_pattern", "error", "topics.weapons.patterns[0]"),
         ("bomb(s)?", "(bomb", "wrong_pattern", "error", "topics.weapons.patterns[0]"),

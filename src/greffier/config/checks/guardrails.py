@@ -15,9 +15,10 @@ from greffier.guardrails.settings import ScreenSettings, TopicSettings
 DETECTORS = ("identifiers", "secrets", "injection", "topics", "leak", "health")
 TYPES = (
     *("PERSON", "EMAIL", "PHONE", "IBAN", "CREDIT_CARD", "NATIONAL_ID", "TAX_ID", "PASSPORT", "ADDRESS"),
-    *("DATE_OF_BIRTH", "IP_ADDRESS", "HEALTH", "LICENSE_PLATE", "SECRET"),
+    *("DATE_OF_BIRTH", "IP_ADDRESS", "MAC_ADDRESS", "LICENSE_PLATE", "SECRET"),
+    *("HEALTH", "RELIGION", "UNION", "ORIENTATION", "POLITICS", "ETHNICITY", "BIOMETRIC"),
     *("prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "toxicity", "disallowed_topic"),
-    "prompt_leak",
+    *("prompt_leak", "exfiltration"),
 )
 """Finding types of the built-in detectors (docs/reference); others come from plugins."""
 
@@ -55,6 +56,13 @@ def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem
                     (*path, "id"), "duplicate_id", f"The screen has two rules '{rule.id}'.", "Rename one of the two."
                 )
             seen.add(rule.id)
+            if side == "output" and rule.then == "on_premises":
+                yield place.problem(
+                    (*path, "then"),
+                    "misplaced_action",
+                    "An output rule cannot choose where the model runs: the answer is there already.",
+                    "Use 'on_premises' under 'input'; here use redact, deny, escalate or flag.",
+                )
             for position, finding in enumerate(rule.types):
                 yield from _type(place, (*path, "types", position), finding, sources)
             for position, provenance in enumerate(rule.provenance):
