@@ -114,7 +114,7 @@ def _stream(script: Script, body: Any, text: str, *, speaks_anthropic: bool) -> 
     if script.malformed:
         frames[half] = b'data: {"id": "broken", \n\n'
     if script.binary:
-        frames[half] = b'data: {"id": "\xff\xfe"}\n\n'
+        frames[half] = b'data: {"type": "\xff\xfe", "id": "\xff\xfe"}\n\n'
     if script.error_frame:
         error = {"type": "overloaded_error", "message": "scripted error frame"}
         event = b"event: error\n" if speaks_anthropic else b""
