@@ -1,4 +1,4 @@
-"""Run the real platform as its own processes: ``greffier serve`` on a free port over a workspace of the test's making."""
+"""Run the real platform as its own processes: ``greffier serve`` on a free port, over a workspace of the test."""
 
 import http.client
 import json
@@ -127,13 +127,8 @@ class Platform:
         """Process ids of the serving processes."""
         if self.process is None:
             return []
-        found = subprocess.run(  # noqa: S607 - pgrep is where the system keeps it
-            ["pgrep", "-P", str(self.process.pid), "-f", "greffier.app.worker"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return [int(pid) for pid in found.stdout.split()]
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def stop(self) -> int:
         """Stop in order and return the exit code; what does not stop is killed."""
