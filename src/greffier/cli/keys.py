@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from greffier.app.recording import record_act
 from greffier.audit.ports import JournalUnavailable
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
+from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 from greffier.identity.keys import IssuedKey, KeyRecord, PrincipalType, issue_key, issue_successor
 from greffier.identity.ports import KeyConflict, KeyNotFound, KeyStoreUnavailable
@@ -53,6 +56,7 @@ def create(
     """Issue a key and print it, this once."""
     with _explained(as_json):
         paths = _paths(workspace)
+        _check_binding(paths, tenant, use_case)
         now = SystemClock().wall_ms()
         issued = issue_key(
             tenant=tenant,
@@ -62,7 +66,7 @@ def create(
             principal_type=_principal_type(principal_type),
             groups=tuple(_name(value) for value in group or ()),
             roles=tuple(_name(value) for value in role or ()),
-            purpose=purpose,
+            purpose=None if purpose is None else _name(purpose),
             attributes=dict(_pair(value) for value in attribute or ()),
             label=_label(label),
         )
@@ -93,16 +97,17 @@ def list_keys(
     if as_json:
         print_json([_as_json(record, now) for record in shown])
         return
-    table = Table("id", "state", "tenant", "use case", "type", "expires", "label", box=None)
+    table = Table(box=None)
+    for column in ("id", "state", "tenant", "use case", "expires", "label"):
+        table.add_column(column, no_wrap=True)
     for record in shown:
         table.add_row(
             record.id,
             record.state(now),
             record.tenant,
             record.use_case,
-            record.principal_type,
             _iso(record.expires_ms),
-            record.label,
+            escape(record.label),
         )
     out.print(table)
 
@@ -209,6 +214,21 @@ def _paths(workspace: Path) -> WorkspacePaths:
     return paths
 
 
+def _check_binding(paths: WorkspacePaths, tenant: str, use_case: str) -> None:
+    """A key for a use case that nobody serves, or of another tenant, would only be refused later."""
+    snapshot = load_snapshot(paths)
+    if tenant not in snapshot.workspace.tenants:
+        known = ", ".join(sorted(snapshot.workspace.tenants))
+        raise _Wrong(f"the workspace has no tenant {tenant!r}", f"Name one of: {known}.")
+    settings = snapshot.use_cases.get(use_case)
+    if settings is None or settings.tenant != tenant:
+        known = ", ".join(sorted(name for name, other in snapshot.use_cases.items() if other.tenant == tenant))
+        raise _Wrong(
+            f"the tenant {tenant!r} has no use case {use_case!r}",
+            f"Name one of: {known}." if known else "Add one in use_cases/ and put it in force.",
+        )
+
+
 @contextmanager
 def _store(paths: WorkspacePaths) -> Iterator[SqliteKeyStore]:
     store = SqliteKeyStore(paths.state_db)
@@ -230,20 +250,25 @@ def _explained(as_json: bool) -> Iterator[None]:
     try:
         yield
     except _Wrong as error:
-        fail(str(error), error.remedy, code=error.code, as_json=as_json)
+        _fail(str(error), error.remedy, error.code, as_json)
+    except ConfigError as error:
+        _fail(error.reason, error.remedy, Exit.CONFIG, as_json)
     except KeyNotFound as error:
-        fail(str(error), "List the ids with 'greffier keys list --all'.", as_json=as_json)
+        _fail(str(error), "List the ids with 'greffier keys list --all'.", Exit.FAILED, as_json)
     except KeyConflict as error:
-        fail(str(error), "Look at the key with 'greffier keys list --all'.", as_json=as_json)
+        _fail(str(error), "Look at the key with 'greffier keys list --all'.", Exit.FAILED, as_json)
     except KeyStoreUnavailable as error:
-        fail(str(error), "Check the file .greffier/state.db and its disk.", code=Exit.UNAVAILABLE, as_json=as_json)
+        _fail(str(error), "Check the file .greffier/state.db and its disk.", Exit.UNAVAILABLE, as_json)
     except JournalUnavailable as error:
-        fail(
-            f"nothing was done, because it could not be recorded: {error}",
-            "Check the file .greffier/journal.db and its disk.",
-            code=Exit.UNAVAILABLE,
-            as_json=as_json,
-        )
+        reason = f"nothing was done, because it could not be recorded: {error}"
+        _fail(reason, "Check the file .greffier/journal.db and its disk.", Exit.UNAVAILABLE, as_json)
+
+
+def _fail(message: str, remedy: str, code: Exit, as_json: bool) -> NoReturn:
+    """`fail`, with what the user typed kept from being read as markup."""
+    if as_json:
+        fail(message, remedy, code=code, as_json=True)
+    fail(escape(message), escape(remedy), code=code)
 
 
 def _usage(message: str, remedy: str) -> _Wrong:
