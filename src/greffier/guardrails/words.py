@@ -32,6 +32,14 @@ def fold(text: str) -> str:
     return text.translate(_FOLD)
 
 
+_ACCENTS = {code: plain if chr(code).islower() else plain.upper() for code, plain in _FOLD.items() if code > 0x7F}  # noqa: PLR2004 - ASCII has none
+
+
+def unaccented(text: str) -> str:
+    """Letters without accents, case kept; the length never changes."""
+    return text if text.isascii() else text.translate(_ACCENTS)
+
+
 def before(text: str, start: int, chars: int = CONTEXT_CHARS) -> str:
     """The folded text before ``start``."""
     return fold(text[max(0, start - chars) : start])
