@@ -13,8 +13,8 @@ from greffier.gateway.arrivals import index_headers
 from greffier.gateway.errors import Dialect
 from greffier.gateway.exchange import Bounds, Exchange, Receive, Scope, Send
 from greffier.gateway.ports import Health, Pipelines
-from greffier.gateway.routes import HEALTH_PATHS, MODEL_PREFIX, ROUTES, Route
-from greffier.gateway.surfaces.health import answer_health
+from greffier.gateway.routes import MODEL_PREFIX, OPEN_PATHS, ROUTES, Route
+from greffier.gateway.surfaces.health import answer_open
 from greffier.gateway.surfaces.models import get_model, speaks_anthropic
 
 log = logging.getLogger("greffier.gateway")
@@ -100,8 +100,8 @@ class GatewayApp:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path in HEALTH_PATHS and scope["method"] == "GET":
-            await answer_health(path, self._health, send)
+        if path in OPEN_PATHS and scope["method"] == "GET":
+            await answer_open(path, self._health, send)
             return
         started = self._clock.monotonic()
         route = ROUTES.get(path)
@@ -156,7 +156,7 @@ class GatewayApp:
             if method == "GET":
                 return get_model(exchange, self._pipelines, path[len(MODEL_PREFIX) :])
             return exchange.refuse(_wrong_method("GET"), (("allow", "GET"),))
-        if path in HEALTH_PATHS:
+        if path in OPEN_PATHS:
             return exchange.refuse(_wrong_method("GET"), (("allow", "GET"),))
         return exchange.refuse(Deny(Code.ROUTE_NOT_FOUND, _RULE, "There is nothing at this path"))
 

@@ -33,7 +33,7 @@ class Route(msgspec.Struct, frozen=True):
     dialect: Dialect | None = "openai"
 
 
-HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 MODEL_PREFIX = "/v1/models/"
 
 ROUTES: dict[str, Route] = {

@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz``, ``/metrics``: for probes; answered from memory, while draining and at capacity too."""
+"""What needs no credential: probes, metrics, the OpenAPI document. From memory; while draining and at capacity too."""
 
 from http import HTTPStatus
 
@@ -6,16 +6,19 @@ import msgspec
 
 from greffier.core.ids import new_id
 from greffier.gateway.exchange import JSON, Send
+from greffier.gateway.openapi import openapi_document
 from greffier.gateway.ports import Health
 
 
-async def answer_health(path: str, health: Health, send: Send) -> None:
-    """Answer one of the probe paths."""
+async def answer_open(path: str, health: Health, send: Send) -> None:
+    """Answer one of the open paths."""
     status = HTTPStatus.OK
     content_type = JSON
     if path == "/metrics":
         kind, body = health.metrics()
         content_type = (b"content-type", kind.encode("ascii"))
+    elif path == "/openapi.json":
+        body = openapi_document()
     elif path == "/readyz":
         ready, facts = health.ready()
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
