@@ -17,6 +17,7 @@ SETTINGS_FILE = "greffier.yaml"
 FOLDERS = {"use_cases": ".yaml", "models": ".yaml", "policies": ".yaml", "guardrails": ".yaml", "prompts": ".md"}
 RESERVED = ("tools", "corpora", "evals")
 _IGNORED = ("readme.md",)
+_BESIDE = ("policies/tests",)  # cases for 'greffier policy test'; they are no part of the configuration
 
 
 class SourceFile(msgspec.Struct, frozen=True):
@@ -39,7 +40,11 @@ def read_workspace(root: Path) -> tuple[dict[str, list[SourceFile]], list[Proble
         return found, [
             _problem("workspace_missing", ".", f"There is no folder {root.name}.", "Run 'greffier init DIR' first.")
         ]
-    problems.extend(_lookalikes(root))
+    try:
+        problems.extend(_lookalikes(root))
+    except OSError as error:
+        reason = f"The workspace cannot be read: {error.strerror}."
+        return found, [_problem("unreadable", ".", reason, "Correct the folder's mode.")]
     inside = root.resolve()
     for folder, name in _members(root, problems):
         relative = f"{folder}/{name}" if folder else name
@@ -78,8 +83,8 @@ def _members(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
     if os.path.lexists(root / SETTINGS_FILE):
         yield "", SETTINGS_FILE
     for folder, suffix in FOLDERS.items():
-        for entry in _entries(root / folder):
-            if entry.lower() in _IGNORED or entry.startswith("."):
+        for entry in _listed(root, folder, problems):
+            if entry.lower() in _IGNORED or entry.startswith(".") or f"{folder}/{entry}" in _BESIDE:
                 continue
             if entry.endswith(suffix) and not (root / folder / entry).is_dir():
                 yield folder, entry
@@ -93,7 +98,9 @@ def _members(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
                     )
                 )
     for folder in RESERVED:
-        entries = [entry for entry in _entries(root / folder) if entry.lower() not in _IGNORED and entry[0] != "."]
+        entries = [
+            entry for entry in _listed(root, folder, problems) if entry.lower() not in _IGNORED and entry[0] != "."
+        ]
         if entries:
             problems.append(
                 _problem(
@@ -105,12 +112,21 @@ def _members(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str]]:
             )
 
 
-def _entries(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder)) if folder.is_dir() else []  # noqa: PTH208 - names only, sorted by code point
+def _listed(root: Path, folder: str, problems: list[Problem]) -> list[str]:
+    """Names in a folder, sorted by code point; a missing folder is empty, any other obstacle is a problem."""
+    path = root / folder
+    if not os.path.lexists(path):
+        return []
+    try:
+        return sorted(os.listdir(path))  # noqa: PTH208 - names only
+    except OSError as error:
+        message = f"The folder cannot be read: {error.strerror}."
+        problems.append(_problem("unreadable", folder, message, "Make it a folder that can be read, or remove it."))
+        return []
 
 
 def _lookalikes(root: Path) -> Iterator[Problem]:
-    for entry in _entries(root):
+    for entry in sorted(os.listdir(root)):  # noqa: PTH208 - names only
         known = [*FOLDERS, *RESERVED] if (root / entry).is_dir() else [SETTINGS_FILE]
         if entry in known or entry.startswith("."):
             continue
