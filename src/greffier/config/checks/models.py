@@ -106,11 +106,13 @@ def _url(place: Located[DeploymentSettings], url: str) -> Iterator[Problem]:
     if host is None or parts.scheme not in {"http", "https"}:
         message = f"Expected an address that begins with https://, got {quoted(url)}."
         yield place.problem(("base_url",), "wrong_value", message, "Write the server's address, or env:NAME.")
-    elif parts.username is not None or parts.query or parts.fragment:
+    elif parts.username is not None:
+        return  # reported already
+    elif parts.query or parts.fragment:
         yield place.problem(
             ("base_url",),
             "wrong_value",
-            "The address holds a user name, a query or a fragment.",
+            "The address holds a query or a fragment.",
             "Keep the plain address here, and put the credential where 'secret' refers to.",
         )
     elif parts.scheme == "http" and place.value.location == "external" and host not in _LOOPBACK:
@@ -133,6 +135,7 @@ def _credentials(place: Located[DeploymentSettings]) -> Iterator[Problem]:
             "The deployment has neither a 'secret' nor a client certificate.",
             "Add 'secret: env:NAME' or 'secret: file:PATH'.",
             at_key=True,
+            warning=deployment.provider not in _SECRET_NEEDED,  # a gateway of one's own may need none
         )
     tls = deployment.tls
     if (tls.client_cert_file is None) != (tls.client_key is None):
