@@ -1,11 +1,12 @@
 """From an unauthenticated `Arrival` to a `RequestContext`, by whatever credential the caller offered."""
 
-from greffier.core.context import Arrival, RequestContext
+from greffier.core.context import Arrival, Credential, RequestContext
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Ruling
 from greffier.identity.claims import TokenHolder
 from greffier.identity.directory import KeyDirectory, KeyHolder
 from greffier.identity.keys import KEY_LENGTH, KEY_PREFIX, digest_of, is_well_formed
+from greffier.identity.ports import Authenticator
 from greffier.identity.tokens import TokenVerifier
 
 # Made once: refusing a flood of bad credentials must be as cheap as possible.
@@ -27,28 +28,42 @@ _JWS_DOTS = 2
 
 
 class Authenticators:
-    """Chooses by the shape of the credential and asks the one authenticator that understands it."""
+    """Asks the one authenticator that recognises the credential; what it says is final."""
 
-    def __init__(self, directory: KeyDirectory, tokens: TokenVerifier) -> None:
-        self._directory = directory
-        self._tokens = tokens
+    def __init__(self, directory: KeyDirectory, tokens: TokenVerifier, others: tuple[Authenticator, ...] = ()) -> None:
+        """Recognise API keys, then access tokens, then what ``others`` recognise."""
+        self._authenticators: tuple[Authenticator, ...] = (
+            KeyAuthenticator(directory),
+            TokenAuthenticator(tokens),
+            *others,
+        )
 
     async def authenticate(self, arrival: Arrival) -> Ruling[RequestContext]:
         """Say who is asking, or why that cannot be said."""
         credential = arrival.credential
         if credential is None or not credential.secret:
             return _MISSING
-        secret = credential.secret
-        if secret.startswith(KEY_PREFIX):
-            return await self._by_key(arrival, secret)
-        if secret.count(".") == _JWS_DOTS:
-            return await self._by_token(arrival, secret)
+        for authenticator in self._authenticators:
+            if authenticator.recognises(credential):
+                return await authenticator.authenticate(arrival, credential)
         return _INVALID
 
-    async def _by_key(self, arrival: Arrival, secret: str) -> Ruling[RequestContext]:
+
+class KeyAuthenticator:
+    """API keys, from the directory."""
+
+    def __init__(self, directory: KeyDirectory) -> None:
+        self._directory = directory
+
+    def recognises(self, credential: Credential) -> bool:
+        """See `Authenticator.recognises`."""
+        return credential.secret.startswith(KEY_PREFIX)
+
+    async def authenticate(self, arrival: Arrival, credential: Credential) -> Ruling[RequestContext]:
+        """See `Authenticator.authenticate`."""
         if not self._directory.usable:
             return _UNAVAILABLE
-        found = await self._holder(secret)
+        found = await self._holder(credential.secret)
         if isinstance(found, Deny):
             return found
         if found.revoked:
@@ -56,12 +71,6 @@ class Authenticators:
         if arrival.received_ms >= found.expires_ms:
             return _EXPIRED
         return Allow(_context(arrival, found), _KEY_RULE)
-
-    async def _by_token(self, arrival: Arrival, token: str) -> Ruling[RequestContext]:
-        ruling = await self._tokens.verify(token, arrival.received_ms)
-        if isinstance(ruling, Deny):
-            return ruling
-        return Allow(_context(arrival, ruling.value), ruling.rule)
 
     async def _holder(self, secret: str) -> KeyHolder | Deny:
         if len(secret) != KEY_LENGTH or not secret.isascii():
@@ -76,6 +85,24 @@ class Authenticators:
         if not await self._directory.catch_up():
             return _UNAVAILABLE  # the key may be a valid one that we have not seen yet
         return self._directory.find(digest) or _INVALID
+
+
+class TokenAuthenticator:
+    """OAuth access tokens."""
+
+    def __init__(self, tokens: TokenVerifier) -> None:
+        self._tokens = tokens
+
+    def recognises(self, credential: Credential) -> bool:
+        """See `Authenticator.recognises`."""
+        return credential.secret.count(".") == _JWS_DOTS
+
+    async def authenticate(self, arrival: Arrival, credential: Credential) -> Ruling[RequestContext]:
+        """See `Authenticator.authenticate`."""
+        ruling = await self._tokens.verify(credential.secret, arrival.received_ms)
+        if isinstance(ruling, Deny):
+            return ruling
+        return Allow(_context(arrival, ruling.value), ruling.rule)
 
 
 def _context(arrival: Arrival, holder: KeyHolder | TokenHolder) -> RequestContext:

@@ -1,10 +1,24 @@
-"""Ports of identity: where API keys are kept and where issuers' public keys come from."""
+"""Ports of identity: how a caller is recognised, where API keys are kept, where issuers' public keys come from."""
 
 from typing import Protocol
 
 import msgspec
 
+from greffier.core.context import Arrival, Credential, RequestContext
+from greffier.core.rulings import Ruling
 from greffier.identity.keys import KeyRecord
+
+
+class Authenticator(Protocol):
+    """Understands one kind of credential. On the request path: answers from memory, in microseconds, without I/O."""
+
+    def recognises(self, credential: Credential) -> bool:
+        """Whether the credential has this kind's shape. Says nothing about whether it is genuine."""
+        ...
+
+    async def authenticate(self, arrival: Arrival, credential: Credential) -> Ruling[RequestContext]:
+        """Say who is asking. Called only with a credential it recognises; nobody else is asked after it."""
+        ...
 
 
 class KeyStoreUnavailable(Exception):  # noqa: N818 - named for the condition the directory asks about
@@ -110,11 +124,13 @@ class JwksLocation(msgspec.Struct, frozen=True):
         issuer: Issuer identifier, exactly as in the ``iss`` claim.
         jwks_uri: Address of the key set, or None to discover it from the issuer.
         ca_file: Certificates to trust instead of the system's; None trusts the system's.
+        proxy: URL of the HTTP proxy, or ``env:NAME``; None connects directly.
     """
 
     issuer: str
     jwks_uri: str | None = None
     ca_file: str | None = None
+    proxy: str | None = None
 
 
 class JwksSource(Protocol):

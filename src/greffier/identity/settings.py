@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from greffier.core.settings import Identifier, Settings
+from greffier.core.settings import Identifier, Settings, ValueOrEnv
 
 Algorithm = Literal["ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "EdDSA"]
 
@@ -23,7 +23,7 @@ class IssuerSettings(Settings, frozen=True, kw_only=True):
     ``token_types`` names the accepted ``typ`` headers. Add ``JWT`` only for providers that do not follow RFC 9068
     (Entra ID among them): their access tokens cannot be told from other JWTs by type. ``attribute_claims`` makes claims
     readable to policy rules, as attribute name: claim. Claims inside objects are written with dots
-    (``realm_access.roles``).
+    (``realm_access.roles``). ``proxy`` is the HTTP proxy through which the issuer is reached.
     """
 
     issuer: str
@@ -43,6 +43,7 @@ class IssuerSettings(Settings, frozen=True, kw_only=True):
     ca_file: str | None = None
     token_types: tuple[Literal["at+jwt", "JWT"], ...] = ("at+jwt",)
     attribute_claims: dict[Identifier, str] = {}
+    proxy: ValueOrEnv | None = None
 
 
 class TenantSettings(Settings, frozen=True, kw_only=True):

@@ -219,7 +219,7 @@ def _pinned(tenants: dict[str, TenantSettings]) -> dict[str, tuple[_Trusted, ...
 
 
 def _trust(settings: IssuerSettings) -> Trust:
-    location = JwksLocation(settings.issuer, settings.jwks_uri, settings.ca_file)
+    location = JwksLocation(settings.issuer, settings.jwks_uri, settings.ca_file, settings.proxy)
     return Trust(location, settings.jwks_max_age_s, settings.jwks_stale_s)
 
 

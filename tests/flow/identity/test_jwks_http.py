@@ -284,3 +284,32 @@ async def test_a_certificate_for_another_host(source: HttpJwksSource, tmp_path: 
         server.answers["/keys"] = answer(JWKS)
         location = JwksLocation(server.base, f"{server.base}/keys", "wrong-host.pem")
         assert "not trusted" in await failure(source, location)
+
+
+async def test_a_proxy_is_used_where_named_and_never_taken_from_the_environment(
+    server: Server, source: HttpJwksSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers["/keys"] = answer(JWKS)
+    async with serving() as proxy:
+        proxy.answers[f"{server.base}/keys"] = answer(JWKS, "200 OK", "x-from: proxy")
+        monkeypatch.setenv("HTTP_PROXY", proxy.base)
+        await source.fetch(JwksLocation(server.base, f"{server.base}/keys"))
+        assert (len(server.requests), len(proxy.requests)) == (1, 0)
+        monkeypatch.setenv("CORPORATE_PROXY", proxy.base)
+        for named in (proxy.base, "env:CORPORATE_PROXY"):
+            await source.fetch(JwksLocation(server.base, f"{server.base}/keys", proxy=named))
+        assert (len(server.requests), len(proxy.requests)) == (1, 2)
+    location = JwksLocation(server.base, f"{server.base}/keys", proxy=proxy.base)
+    assert "proxy" in await failure(source, location)
+    location = JwksLocation(server.base, f"{server.base}/keys", proxy="env:NOT_SET")
+    assert "NOT_SET" in await failure(source, location)
+
+
+async def test_one_bound_for_discovery_and_keys_together(server: Server, source: HttpJwksSource) -> None:
+    async def slow(_path: str, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        writer.write(answer(b"", "404 Not Found"))
+        await writer.drain()
+
+    server.script = slow
+    assert "in time" in await failure(source, JwksLocation(server.base))

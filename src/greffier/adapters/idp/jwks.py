@@ -14,7 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 
+from greffier.adapters.secrets.references import SecretMissing, resolve_value
 from greffier.identity.ports import JwksLocation, JwksUnavailable
 
 MAX_BYTES = 262_144
@@ -23,27 +25,39 @@ _OK = 200
 _NOT_FOUND = 404
 
 
+class _Way(msgspec.Struct, frozen=True):
+    """How a server is reached."""
+
+    trust: ssl.SSLContext
+    proxy: str | None
+
+
 class HttpJwksSource:
-    """`JwksSource` over HTTP. Honours ``HTTPS_PROXY`` and ``NO_PROXY``."""
+    """`JwksSource` over HTTP. Reads neither proxies nor passwords from the environment: the workspace names both."""
 
     def __init__(self, base: Path, *, timeout_s: float = TIMEOUT_S, max_bytes: int = MAX_BYTES) -> None:
         """Prepare; connections open with the first fetch.
 
         Args:
             base: Folder in which relative ``ca_file`` paths start: the workspace.
-            timeout_s: Seconds for one document, connection included.
+            timeout_s: Seconds for everything one fetch needs, discovery included.
             max_bytes: Largest document accepted.
         """
         self._base = base
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, location: JwksLocation) -> bytes:
         """See `JwksSource.fetch`."""
-        trust = await asyncio.to_thread(self._certificates, location.ca_file)  # reads files
-        uri = location.jwks_uri or await self._discover(location.issuer, trust)
-        document = await self._get(uri, trust)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                trust = await asyncio.to_thread(self._certificates, location.ca_file)  # reads files
+                way = _Way(trust, _resolved(location.proxy))
+                uri = location.jwks_uri or await self._discover(location.issuer, way)
+                document = await self._get(uri, way)
+        except TimeoutError as error:
+            raise JwksUnavailable(f"{_shown(location.issuer)} did not answer in time") from error
         if document is None:
             raise JwksUnavailable(f"{_shown(uri)} answered 404")
         return document
@@ -54,9 +68,9 @@ class HttpJwksSource:
             await self._session.close()
             self._session = None
 
-    async def _discover(self, issuer: str, trust: ssl.SSLContext) -> str:
+    async def _discover(self, issuer: str, way: _Way) -> str:
         for address in _metadata_addresses(issuer):
-            document = await self._get(address, trust)
+            document = await self._get(address, way)
             if document is None:
                 continue
             metadata = _object(document, address)
@@ -68,11 +82,11 @@ class HttpJwksSource:
             return uri
         raise JwksUnavailable(f"{issuer} publishes no metadata; set jwks_uri in the workspace")
 
-    async def _get(self, address: str, trust: ssl.SSLContext) -> bytes | None:
+    async def _get(self, address: str, way: _Way) -> bytes | None:
         """The document at an address, or None where there is none (404)."""
         _require_safe(address)
         try:
-            async with self._open().get(address, ssl=trust, allow_redirects=False) as answer:
+            async with self._open().get(address, ssl=way.trust, proxy=way.proxy, allow_redirects=False) as answer:
                 if answer.status == _NOT_FOUND:
                     return None
                 if answer.status != _OK:
@@ -80,7 +94,7 @@ class HttpJwksSource:
                 if answer.headers.get("content-encoding", "identity") != "identity":
                     raise JwksUnavailable(f"{_shown(address)} sent a compressed document, which we did not ask for")
                 return await self._read(answer, address)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise JwksUnavailable(f"{_shown(address)} {_cause(error)}") from error
 
     async def _read(self, answer: aiohttp.ClientResponse, address: str) -> bytes:
@@ -94,10 +108,9 @@ class HttpJwksSource:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
                 headers={"Accept": "application/json, application/jwk-set+json", "Accept-Encoding": "identity"},
                 auto_decompress=False,
-                trust_env=True,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Fetches are minutes apart: a kept connection would only be found dead at the next one.
                 connector=aiohttp.TCPConnector(force_close=True, limit=8),
@@ -112,6 +125,13 @@ class HttpJwksSource:
             return ssl.create_default_context(cafile=path)
         except (OSError, ssl.SSLError) as error:
             raise JwksUnavailable(f"the ca_file {ca_file} cannot be read as certificates") from error
+
+
+def _resolved(proxy: str | None) -> str | None:
+    try:
+        return None if proxy is None else resolve_value(proxy)
+    except SecretMissing as error:
+        raise JwksUnavailable(f"the proxy is not known: {error}") from error
 
 
 def _metadata_addresses(issuer: str) -> tuple[str, ...]:
@@ -166,10 +186,12 @@ def _shown(address: str) -> str:
 def _cause(error: Exception) -> str:
     """The one table from foreign errors to words."""
     match error:
-        case TimeoutError():
+        case TimeoutError():  # aiohttp's own, for connecting; it is an OSError as well
             return "did not answer in time"
         case aiohttp.ClientConnectorCertificateError() | ssl.SSLError():
             return "has a certificate that is not trusted"
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return "cannot be reached through the proxy"
         case aiohttp.ClientConnectorError():
             return "cannot be connected to"
         case aiohttp.ClientError() | OSError():
