@@ -23,7 +23,7 @@ from greffier.config.bundle import Bundle, build, check_workspace, explicit
 from greffier.config.demo import write_schemas
 from greffier.config.diff import Change, diff
 from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import Problem
+from greffier.config.problems import Problem, printable
 from greffier.config.signing import fingerprint
 
 app = typer.Typer(help="Check, build, sign, show and compare workspaces.", no_args_is_help=True)
@@ -206,12 +206,16 @@ def trust(
 def _show_problem(problem: Problem) -> None:
     colour = "red" if problem.severity == "error" else "yellow"
     where = f"{problem.file}:{problem.line}:{problem.column}"
-    err.print(f"[bold]{escape(where)}[/] [{colour}]{problem.severity}[/]: {escape(problem.message)}")
+    err.print(f"[bold]{_safe(where)}[/] [{colour}]{problem.severity}[/]: {_safe(problem.message)}")
     if problem.excerpt.strip():
         number = str(problem.line)
-        err.print(f"  [dim]{number} |[/] {escape(problem.excerpt)}")
+        err.print(f"  [dim]{number} |[/] {_safe(problem.excerpt)}")
         err.print(f"  [dim]{' ' * len(number)} |[/] [{colour}]{' ' * (problem.column - 1)}^[/]")
-    err.print(f"  [bold]remedy:[/] {escape(problem.remedy)}\n")
+    err.print(f"  [bold]remedy:[/] {_safe(problem.remedy)}\n")
+
+
+def _safe(text: str) -> str:
+    return escape(printable(text))
 
 
 def _summarise(errors: int, warnings: int, revision: str) -> None:

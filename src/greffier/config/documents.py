@@ -8,6 +8,7 @@ documents, duplicate keys. Only ``true`` and ``false`` are booleans and only JSO
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from greffier.config.problems import START, Mark, Path, Problem, dotted, quoted
 
 MAX_DEPTH = 32
 MAX_NODES = 50_000
+MAX_PROBLEMS = 50
 _MAX_KEY_CHARS = 256
 _INT = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,2})?")
@@ -111,23 +113,26 @@ class _Reader:
     def read(self) -> Document | None:
         self._check_hidden()
         try:
-            value = self._document(yaml.parse(self.text, Loader=yaml.CSafeLoader))
+            value = self._parse()
         except _Stop:
-            return None
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            message = " ".join(part for part in (error.context, error.problem) if part)
-            at = self._at(mark) if mark else Mark(self.offset, 1)
-            self._add(at, (), "yaml_syntax", f"This is not valid YAML: {message}.", _SYNTAX_REMEDY)
-            return None
-        except yaml.YAMLError as error:  # a character that YAML forbids
-            message = str(error).splitlines()[0]
-            self._add(Mark(self.offset, 1), (), "yaml_syntax", f"This is not valid YAML: {message}.", _SYNTAX_REMEDY)
             return None
         if not self.usable:
             return None
         padding = [""] * (self.offset - 1)
         return Document(self.file, value, self.values, self.keys, padding + self.lines)
+
+    def _parse(self) -> Any:
+        try:
+            return self._document(yaml.parse(self.text, Loader=yaml.CSafeLoader))
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            message = " ".join(part for part in (error.context, error.problem) if part)
+            at = self._at(mark) if mark else Mark(self.offset, 1)
+        except yaml.YAMLError as error:  # a character that YAML forbids
+            message = str(error).splitlines()[0]
+            at = Mark(self.offset, 1)
+        self._add(at, (), "yaml_syntax", f"This is not valid YAML: {message}.", _SYNTAX_REMEDY)
+        raise _Stop
 
     def _document(self, events: Iterator[Any]) -> Any:
         value: Any = None
@@ -259,7 +264,7 @@ class _Reader:
             raise _Stop from None
 
     def _check_hidden(self) -> None:
-        self.problems.extend(hidden_characters(self.file, self.lines, self.offset))
+        self.problems.extend(islice(hidden_characters(self.file, self.lines, self.offset), MAX_PROBLEMS))
 
     def _at(self, mark: Any) -> Mark:
         return Mark(mark.line + self.offset, mark.column + 1)
@@ -277,6 +282,8 @@ class _Reader:
                 excerpt=excerpt(self.lines, mark.line - self.offset + 1),
             )
         )
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _Stop
 
 
 def hidden_characters(file: str, lines: list[str], first_line: int = 1) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """How a mistake in the workspace is told: where it stands, what was expected, and what to do about it."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -67,9 +67,14 @@ class ConfigError(Exception):
 _KEPT_CHARS = 60
 
 
+def printable(text: str) -> str:
+    """Write control characters as escapes: a file must not be able to steer the reader's terminal."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
 def quoted(value: object) -> str:
     """Show a value from a file in a message, shortened."""
-    text = str(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = printable(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
     return f"'{text[:_KEPT_CHARS]}...'" if len(text) > _KEPT_CHARS else f"'{text}'"
 
 
@@ -101,4 +106,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Sort problems as a reader meets them, without repetitions."""
     unique = {(p.file, p.line, p.column, p.code, p.path, p.message): p for p in problems}
-    return tuple(unique[key] for key in sorted(unique))
+    return tuple(_without_secrets([unique[key] for key in sorted(unique)]))
+
+
+def _without_secrets(problems: list[Problem]) -> Iterator[Problem]:
+    """Show no line that may hold a secret: one written where a reference belongs, or under a key nobody knows."""
+    hidden = {(p.file, p.line) for p in problems if p.code in {"plain_secret", "unknown_key"}}
+    for problem in problems:
+        excerpt = problem.excerpt
+        if problem.code == "unknown_key" and not excerpt[: problem.column - 1].strip("- "):
+            key, colon, _ = excerpt.partition(":")
+            excerpt = f"{key}{colon} ..."
+        elif (problem.file, problem.line) in hidden:
+            excerpt = ""
+        yield msgspec.structs.replace(problem, excerpt=excerpt)

@@ -1,12 +1,13 @@
 """JSON Schemas derived from the settings types, and what they find wrong with a file, all mistakes at once."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 import jsonschema_rs
 import msgspec
 
-from greffier.config.documents import Document
+from greffier.config.documents import MAX_PROBLEMS, Document
 from greffier.config.problems import Path, Problem, did_you_mean, quoted
 from greffier.config.settings import ModelFile, PromptFront, WorkspaceSettings
 from greffier.core.settings import Settings
@@ -137,7 +138,7 @@ def decode(document: Document, kind: type[T]) -> tuple[T | None, list[Problem]]:
     schema = _COMPILED.get(kind)
     if schema is None:
         schema = _COMPILED[kind] = Schema(kind)
-    problems = list(schema.problems(document))
+    problems = list(islice(schema.problems(document), MAX_PROBLEMS))
     if problems:
         return None, problems
     try:
@@ -159,8 +160,7 @@ def _value_problem(document: Document, path: Path, error: Any) -> Problem:
     if kind.name == "pattern":
         expected, remedy = _PATTERNS.get(kind.pattern, (f"text matching {kind.pattern}", "Correct the text."))
         if kind.pattern == _REFERENCE_PATTERN:
-            problem = document.problem(path, "plain_secret", f"Expected {expected}, got something else.", remedy)
-            return msgspec.structs.replace(problem, excerpt="")  # it may well be the secret
+            return document.problem(path, "plain_secret", f"Expected {expected}, got something else.", remedy)
         return document.problem(path, "wrong_value", f"Expected {expected}, got {found}.", remedy)
     if kind.name == "enum":
         options = [str(option) for option in kind.options]

@@ -1,13 +1,14 @@
 """The workspace as written: every entity with the place it comes from, merged over files, ids unique."""
 
 import hashlib
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Generic, TypeVar
 
 import msgspec
 
 from greffier.config.default_screen import default_screen
-from greffier.config.documents import Document, hidden_characters, read_yaml
+from greffier.config.documents import MAX_PROBLEMS, Document, hidden_characters, read_yaml
 from greffier.config.files import SourceFile, read_workspace
 from greffier.config.problems import Path, Problem, in_order
 from greffier.config.schema import decode
@@ -137,7 +138,7 @@ class _Loading:
             return
         document, front = self._settings(source, "\n".join(lines[1:end]), PromptFront, first_line=2)
         body = lines[end + 1 :]
-        self.problems.extend(hidden_characters(source.name, body, end + 2))
+        self.problems.extend(islice(hidden_characters(source.name, body, end + 2), MAX_PROBLEMS))
         if document and front:
             document = msgspec.structs.replace(document, lines=lines)
             digest = hashlib.sha256(source.data).hexdigest()

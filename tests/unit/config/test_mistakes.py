@@ -184,6 +184,50 @@ def test_a_secret_written_in_place_is_never_repeated(demo: Path) -> None:
         assert "sk-live-123" not in str(problem)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    api_key: sk-live-123\n",
+        "    headers: {Authorization: sk-live-123}\n",
+        "    tls: {client_key: sk-live-123, ca_file: 3}\n",
+        "    tls: {ca_file: 3, password: sk-live-123}\n",
+        "    proxy: http://me:sk-live-123@proxy.example\n",
+        "    base_url: https://sk-live-123@llm.example\n",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated_either(demo: Path, line: str) -> None:
+    edit(demo, MODELS, "    price:\n", f"{line}    price:\n")
+    problems = check_workspace(demo)
+    assert problems
+    for problem in problems:
+        assert "sk-live-123" not in str(problem)
+
+
+def test_a_file_cannot_steer_the_terminal(demo: Path) -> None:
+    edit(demo, USE, "tenant: demo", 'tenant: "de\\e[2Jmo"')
+    problem = check_workspace(demo)[0]
+    assert "\x1b" not in problem.message
+    assert "\\u001b[2J" in problem.message
+
+
+def test_one_file_cannot_flood_the_report(demo: Path) -> None:
+    write(demo, RULES, "rules:\n" + "- {}\n" * 5000)
+    assert len(check_workspace(demo)) == 50
+    write(demo, RULES, "a: 1\n" * 5000)
+    assert len(check_workspace(demo)) <= 51
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(demo: Path) -> None:
+    (demo / "guardrails" / "README.md").unlink()
+    (demo / "guardrails").rmdir()
+    assert check_workspace(demo) == ()
+    (demo / "guardrails").symlink_to("nowhere")
+    assert places(check_workspace(demo)) == [("unreadable", "guardrails", 1, 1)]
+    (demo / "guardrails").unlink()
+    write(demo, "guardrails", "screens: {}")
+    assert places(check_workspace(demo)) == [("unreadable", "guardrails", 1, 1)]
+
+
 def test_several_mistakes_are_named_at_once_in_file_order(demo: Path) -> None:
     edit(demo, USE, "tenant: demo", "tenant: acme")
     edit(demo, USE, "prompt: assistant", "prompt: nobody")
@@ -252,7 +296,7 @@ models:
         ("    base_url: https://llm.example\n", "", "base_url_missing", "deployments.far"),
         ("https://llm.example", "http://llm.example", "insecure_url", "deployments.far.base_url"),
         ("https://llm.example", "ftp://llm.example", "wrong_value", "deployments.far.base_url"),
-        ("https://llm.example", "https://me:pass@llm.example", "wrong_value", "deployments.far.base_url"),
+        ("https://llm.example", "https://me:pass@llm.example", "plain_secret", "deployments.far.base_url"),
         ("https://llm.example", "https://llm.example/?key=1", "wrong_value", "deployments.far.base_url"),
         ("https://llm.example", "https://llm.example:port", "wrong_value", "deployments.far.base_url"),
         ("https://llm.example", "env:FAR-URL", "wrong_reference", "deployments.far.base_url"),

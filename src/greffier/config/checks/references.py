@@ -7,6 +7,7 @@ from typing import Any
 from greffier.config.problems import Path, Problem, did_you_mean, quoted
 from greffier.config.workspace import Located, Sources
 
+_CREDENTIAL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*@")
 _ENV = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -33,7 +34,14 @@ def known_models(sources: Sources) -> Collection[str] | None:
 
 
 def environment(place: Located[Any], path: Path, value: str | None) -> Iterator[Problem]:
-    """Complain about a value that begins like a reference to the environment and is none."""
+    """Complain about a value that begins like a reference to the environment and is none, or holds a credential."""
+    if value is not None and _CREDENTIAL.match(value):
+        yield place.problem(
+            path,
+            "plain_secret",
+            "The address holds a user name or a password.",
+            "Write env:NAME here and put the whole address into that environment variable.",
+        )
     if value is not None and value.lower().startswith("env:") and not _ENV.fullmatch(value):
         yield place.problem(
             path,
