@@ -86,7 +86,7 @@ def _call(call: ToolCall, change: Change) -> ToolCall:
 
 
 def plain_json(text: str) -> str:
-    """JSON text without escapes that could hide what it says (``\\u0041``); other text comes back unchanged."""
+    r"""JSON text without escapes that could hide what it says (``\u0041``); other text comes back unchanged."""
     if "\\u" not in text and "\\/" not in text:
         return text
     try:

@@ -7,7 +7,9 @@ HIDDEN_CLASS = (
     r"\x{202a}-\x{202e}\x{2060}-\x{206f}\x{3164}\x{fe00}-\x{fe0f}\x{feff}\x{ffa0}\x{fff0}-\x{fffb}\x{1d173}-\x{1d17a}\x{e0000}-\x{e0fff}]"
 )
 _HIDDEN = re2.compile(HIDDEN_CLASS)
-_JOINERS = frozenset("\u200c\u200d\ufe0f\ufe0e\u200e\u200f\u00ad")  # emoji, Persian and Indic script, hyphenation: legitimate in ones and twos
+_JOINERS = frozenset(
+    "\u200c\u200d\ufe0f\ufe0e\u200e\u200f\u00ad"
+)  # emoji, Persian and Indic script, hyphenation: legitimate in ones and twos
 
 
 def hidden_spans(text: str) -> list[tuple[int, int]]:

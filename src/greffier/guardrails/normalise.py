@@ -12,6 +12,7 @@ from collections.abc import Callable
 from greffier.core.rulings import Finding
 from greffier.guardrails.decoding import Piece, decoded_pieces, reading_hints, spaced_pieces
 from greffier.guardrails.hidden import BIDI, TAGS, VARIATION, harmless, hidden_spans
+from greffier.guardrails.packs import read_lines
 
 _DEPTH = 2
 _SURE = 0.95
@@ -164,7 +165,11 @@ def _through(outer: View, inner: View) -> View:
 def _looks(text: str, *, hidden: bool) -> View | None:
     """The text as it looks: hidden characters gone, compatibility forms and look-alike letters plain."""
     normal = unicodedata.is_normalized("NFKC", text)
-    alike = not text.isascii() and any(char in CONFUSABLE_SET for char in set(text)) and any("a" <= c <= "z" for c in set(text))
+    alike = (
+        not text.isascii()
+        and any(char in CONFUSABLE_SET for char in set(text))
+        and any("a" <= c <= "z" for c in set(text))
+    )
     if normal and not hidden and not alike:
         return None
     chars: list[str] = []
@@ -222,22 +227,12 @@ def _compute_plain(char: str) -> str:
     return plain
 
 
-def _table() -> dict[str, str]:
-    """Letters of other scripts that look like Latin ones (Unicode TR 39 confusables, the letters used in attacks)."""
-    pairs = (
-        "аa еe оo рp сc хx уy іi ѕs ԁd һh ӏl ԛq ԝw јj кk мm тt вb нh АA ВB ЕE КK МM НH ОO РP СC ТT ХX УY ІI ЅS ЈJ ԌG ԚQ ԜW "
-        "αa οo νv ρp τt υu ιi κk εe ΑA ΒB ΕE ΖZ ΗH ΙI ΚK ΜM ΝN ΟO ΡP ΤT ΥY ΧX ϲc ϳj "
-        "ɑa ɡg ı" "i ȷj ꞵb ɩi ʀr ɴn ʟl ɪi ᴀa ʙb ᴄc ᴅd ᴇe ꜰf ɢg ʜh ᴊj ᴋk ᴍm ᴏo ᴘp ꜱs ᴛt ᴜu ᴠv ᴡw ʏy ᴢz "
-        "օo սu հh ոn ցg զq ӧo ӓa ÷/ ⁄/ ∕/ ․. ﹒. ‐- ‑- ‒- –- —- −- ﹣- ‘' ’' ‚' ʼ' “\" ”\" ꓮA ꓐB ꓑP ꓒd ꓓD ꓔT ꓖG ꓗK ꓙJ ꓚC ꓜZ ꓝF ꓟM ꓠN ꓡL ꓢS ꓣR ꓦV ꓧH ꓪW ꓫX ꓬY ꓮA ꓰE ꓲI ꓳO ꓴU "
-        "🅐A 🅑B 🅒C 🅓D 🅔E 🅕F 🅖G 🅗H 🅘I 🅙J 🅚K 🅛L 🅜M 🅝N 🅞O 🅟P 🅠Q 🅡R 🅢S 🅣T 🅤U 🅥V 🅦W 🅧X 🅨Y 🅩Z "
-        "🅰A 🅱B 🅲C 🅳D 🅴E 🅵F 🅶G 🅷H 🅸I 🅹J 🅺K 🅻L 🅼M 🅽N 🅾O 🅿P 🆀Q 🆁R 🆂S 🆃T 🆄U 🆅V 🆆W 🆇X 🆈Y 🆉Z "
-        "🇦A 🇧B 🇨C 🇩D 🇪E 🇫F 🇬G 🇭H 🇮I 🇯J 🇰K 🇱L 🇲M 🇳N 🇴O 🇵P 🇶Q 🇷R 🇸S 🇹T 🇺U 🇻V 🇼W 🇽X 🇾Y 🇿Z"
-    )  # fmt: skip
-    return {pair[0]: pair[1] for pair in pairs.split()}
+CONFUSABLES = {pair[0]: pair[1] for line in read_lines("confusables") for pair in line.split()}
+"""A look-alike letter and the Latin letter it looks like (Unicode TR 39)."""
 
-
-CONFUSABLES = _table()
-_TYPOGRAPHIC = frozenset("–—‘’‚“”‐‑−ʼ÷‒")  # plain in honest text; they alone make no view
+_TYPOGRAPHIC = frozenset(
+    "\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u2010\u2011\u2212\u02bc\u00f7\u2012"
+)  # plain in honest text; they alone make no view
 CONFUSABLE_SET = frozenset(CONFUSABLES) - _TYPOGRAPHIC
 
 

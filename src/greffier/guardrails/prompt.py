@@ -17,7 +17,7 @@ from greffier.guardrails.hidden import sanitise
 Spotlight = Literal["delimiters", "datamarking", "off"]
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _TOOL_ROLES = frozenset({"tool", "function"})
-_MARK = "ˆ"  # joins words of untrusted text; models read over it (Hines et al. 2024, arXiv:2403.14720)
+_MARK = "\u02c6"  # joins words of untrusted text; models read over it (Hines et al. 2024, arXiv:2403.14720)
 
 
 class Placed(msgspec.Struct, frozen=True):

@@ -74,7 +74,12 @@ class Sieve:
     """Measures texts one by one, decides per finding and edits; knows at the end what follows for the whole."""
 
     def __init__(
-        self, screen: Screen, direction: Direction, risk_class: RiskClass, pseudonyms: Pseudonyms, placed: Placed | None = None
+        self,
+        screen: Screen,
+        direction: Direction,
+        risk_class: RiskClass,
+        pseudonyms: Pseudonyms,
+        placed: Placed | None = None,
     ) -> None:
         self._screen = screen
         self._direction: Direction = direction
@@ -84,9 +89,9 @@ class Sieve:
         self.decided: list[Decided] = []
         self.failed: list[str] = []
 
-    def measure(self, text: str, provenance: Provenance) -> list[Decided]:
+    def measure(self, text: str, provenance: Provenance, lang: str = "") -> list[Decided]:
         """Measure one text; the findings are the caller's to keep."""
-        measured: Measured = self._screen.engine.measure(Passage(text, provenance))
+        measured: Measured = self._screen.engine.measure(Passage(text, provenance, lang))
         if measured.failed:
             self.failed += measured.failed
         findings = list(measured.findings)
@@ -101,7 +106,9 @@ class Sieve:
         for item in decided:
             if item.action in REMOVING:
                 finding = item.finding
-                edits.append(Edit(finding.start, finding.end, self._replacement(item, text[finding.start : finding.end], text)))
+                edits.append(
+                    Edit(finding.start, finding.end, self._replacement(item, text[finding.start : finding.end], text))
+                )
         return edits
 
     def sift(self, text: str, provenance: Provenance) -> str:
@@ -133,7 +140,10 @@ class Sieve:
             return None
         names = sorted(set(self.failed))
         where = WHERE["output" if self._direction == "output" else "user"]
-        marks = [Finding(name, "detector_unavailable", 0, 0, 1.0, rule="on_unavailable", action="flag", where=where) for name in names]
+        marks = [
+            Finding(name, "detector_unavailable", 0, 0, 1.0, rule="on_unavailable", action="flag", where=where)
+            for name in names
+        ]
         setting = self._screen.settings.on_unavailable
         if setting == "flag" or (setting == "by_risk_class" and self._risk_class == "minimal"):
             seen = {(item.finding.detector, item.finding.type) for item in self.decided}

@@ -18,7 +18,7 @@ def _fold_table() -> dict[int, str]:
     table[ord("ß")] = "s"
     table[ord("ø")] = table[ord("Ø")] = "o"
     table[ord("ł")] = table[ord("Ł")] = "l"
-    table[ord("’")] = "'"
+    table[0x2019] = "'"
     return table
 
 

@@ -19,10 +19,21 @@ _LABELLED = 0.95
 _DATA_CLASS = {"IP_ADDRESS": "personal", "MAC_ADDRESS": "personal"}
 
 _TLD = r"[A-Za-zÀ-ɏ]{2,24}"
-_EMAIL = r"[A-Za-z0-9À-ɏ_](?:[A-Za-z0-9À-ɏ._%+'&=~-]{0,62}[A-Za-z0-9À-ɏ_+-])?@(?:[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,61}[A-Za-z0-9À-ɏ])?\.){1,8}" + _TLD
+_EMAIL = (
+    r"[A-Za-z0-9À-ɏ_](?:[A-Za-z0-9À-ɏ._%+'&=~-]{0,62}[A-Za-z0-9À-ɏ_+-])?@(?:[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,61}[A-Za-z0-9À-ɏ])?\.){1,8}"
+    + _TLD
+)
 _AT = r"(?:[ ]?(?:\(at\)|\[at\]|\{at\}|<at>|\(@\)|\[@\]|\(arroba\)|\(ät\)|\(chiocciola\))[ ]?|[ ](?:at|AT|arroba|chiocciola|arobase)[ ])"
 _DOT = r"(?:[ ]?(?:\(dot\)|\[dot\]|\{dot\}|<dot>|\(punkt\)|\[punkt\]|\(point\)|\(punto\)|\[\.\]|\(\.\))[ ]?|[ ](?:dot|DOT|punkt|point|punto|punt)[ ]|\.)"
-_EMAIL_SPOKEN = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}(?:" + _DOT + r"[A-Za-z0-9]{1,30}){0,3}" + _AT + r"[A-Za-z0-9-]{1,40}(?:" + _DOT + r"[A-Za-z0-9-]{2,24}){1,3}"
+_EMAIL_SPOKEN = (
+    r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}(?:"
+    + _DOT
+    + r"[A-Za-z0-9]{1,30}){0,3}"
+    + _AT
+    + r"[A-Za-z0-9-]{1,40}(?:"
+    + _DOT
+    + r"[A-Za-z0-9-]{2,24}){1,3}"
+)
 _IPV6 = r"\b[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?"
 _VAT_COUNTRIES = "AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|GR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI|CHE"
 
@@ -37,7 +48,9 @@ def _email(_passage: Passage, start: int, end: int) -> tuple[float, int, int]:
 def _email_spoken(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     spelled = passage.text[start:end]
     marked = any(mark in spelled for mark in "([{<")
-    labelled = names(before(passage.text, start, 30), ("mail", "write", "contact", "schreib", "ecri", "escrib", "scriv", "schrijf"))
+    labelled = names(
+        before(passage.text, start, 30), ("mail", "write", "contact", "schreib", "ecri", "escrib", "scriv", "schrijf")
+    )
     return (0.85 if marked else 0.7 if labelled else 0.0), start, end
 
 
@@ -72,13 +85,17 @@ def _card(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
 
 def _ipv4(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     text = passage.text
-    if (start and text[start - 1] in ".0123456789-") or (end < len(text) - 1 and text[end] in ".-" and text[end + 1].isdigit()):
+    if (start and text[start - 1] in ".0123456789-") or (
+        end < len(text) - 1 and text[end] in ".-" and text[end + 1].isdigit()
+    ):
         return 0.0, start, end
     try:
         address = ipaddress.IPv4Address(text[start:end])
     except ValueError:
         return 0.0, start, end
-    if names(before(text, start, 20), ("version", "v.", "release", "section", "chapter", "kapitel", "build", "firmware")):
+    if names(
+        before(text, start, 20), ("version", "v.", "release", "section", "chapter", "kapitel", "build", "firmware")
+    ):
         return 0.0, start, end
     quiet = address.is_loopback or address.is_unspecified or text[start:end].startswith("255.")
     return (0.3 if quiet else 0.9), start, end
@@ -199,7 +216,10 @@ class Identifiers:
     def __init__(self) -> None:
         rules = [*_GENERAL]
         rules += [
-            (Pattern(f"id-{scheme.id.lower()}", scheme.shape, gate=DIGITS, ignore_case=True, type=scheme.type), _scheme_check(scheme))
+            (
+                Pattern(f"id-{scheme.id.lower()}", scheme.shape, gate=DIGITS, ignore_case=True, type=scheme.type),
+                _scheme_check(scheme),
+            )
             for scheme in national_ids.SCHEMES
         ]
         rules += papers.RULES

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from greffier.core.rulings import Finding
-from greffier.guardrails.matching import Pattern, PatternSet, Text
+from greffier.guardrails.matching import PatternSet, Text
+from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
 
 _GRAM = 24
@@ -46,9 +47,7 @@ class Shingles:
         """The span that repeats the prompt and the number of sampled runs found in it, or None."""
         squeezed = Squeezed(text)
         hits = [
-            i
-            for i in range(0, len(squeezed.text) - _GRAM + 1, _STRIDE)
-            if squeezed.text[i : i + _GRAM] in self._grams
+            i for i in range(0, len(squeezed.text) - _GRAM + 1, _STRIDE) if squeezed.text[i : i + _GRAM] in self._grams
         ]
         if not hits:
             leet = squeezed.text.translate(_LEET)
@@ -73,14 +72,6 @@ def prompt_leaks(text: str, canary: str, shingles: Shingles | None) -> Iterator[
             yield Finding("leak", "prompt_leak", start, end, 0.95 if hits >= _FEW_HITS else 0.6, rule="shingles")
 
 
-_PATTERNS = (
-    Pattern("image-link", r"!\[[^\]]{0,200}\]\(\s?<?(https?://[^\s)>]+|data:[^\s)>]+|//[^\s)>]+)", trigger=r"!\[", group=1, type="exfiltration"),
-    Pattern("reference-image", r"!\[[^\]]{0,200}\]\[[^\]]{0,100}\][\s\S]*?\n\s{0,3}\[[^\]]{1,100}\]:\s?(https?://\S+)", trigger=r"!\[", group=1, type="exfiltration"),
-    Pattern("html-image", r"<(?:img|image|iframe|embed|source|video|audio|object|link|script|track|input)\b[^>]{0,400}?(?:src|href|data|poster|srcset)\s?=\s?['\"]?((?:https?:)?//[^\s'\">]+)", trigger=r"<(?:img|image|iframe|embed|source|video|audio|object|link|script|track|input)", ignore_case=True, group=1, type="exfiltration"),
-    Pattern("css-url", r"url\(\s?['\"]?(https?://[^\s)'\"]+)", trigger=r"url\(", ignore_case=True, group=1, type="exfiltration"),
-    Pattern("link-with-data", r"\[[^\]]{0,300}\]\(\s?<?(https?://[^\s)>?]{1,300}\?[^\s)>]{40,1000})", trigger=r"\]\(", group=1, type="exfiltration"),
-    Pattern("script-link", r"\]\(\s?(javascript:[^)]{1,400}|data:text/html[^)]+)", trigger=r"javascript:|data:text/html", ignore_case=True, group=1, type="exfiltration"),
-)  # fmt: skip
 _SCORES = {"link-with-data": 0.55, "script-link": 0.95}
 
 
@@ -91,7 +82,7 @@ class Leaks:
     version = "1"
 
     def __init__(self) -> None:
-        self._patterns = PatternSet(_PATTERNS)
+        self._patterns = PatternSet(read_patterns("exfiltration"))
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return ``exfiltration`` findings; only answers and tool calls are examined."""

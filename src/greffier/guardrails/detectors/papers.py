@@ -25,7 +25,17 @@ _BIRTH = (
     r"|f\. ?nac\.?|nascita|nat[oa]|geboorte(?:datum|dag)|gebdat|jahrgang|cumpleaños|anniversaire|compleanno|verjaardag)"
 )
 _PASSPORT_WORD = r"(?:passports?|reisepass(?:es|nummer)?|pass(?:nummer|-?nr\.?)?|passeports?|pasaportes?|passaport[oi]|paspoort(?:nummer)?|reisdocument|travel document)"
-_PASSPORT_LABELS = ("passport", "reisepass", "pass", "passeport", "pasaporte", "passaporto", "paspoort", "reisdocument", "travel document")
+_PASSPORT_LABELS = (
+    "passport",
+    "reisepass",
+    "pass",
+    "passeport",
+    "pasaporte",
+    "passaporto",
+    "paspoort",
+    "reisdocument",
+    "travel document",
+)
 _VEHICLE = (
     "car", "vehicle", "plate", "registration", "reg", "kennzeichen", "auto", "fahrzeug", "wagen", "pkw", "lkw", "voiture", "vehicule", "plaque",
     "immatricul", "coche", "matricula", "vehiculo", "targa", "targat", "veicolo", "macchina", "kenteken", "voertuig", "wagen", "van", "truck",
@@ -55,7 +65,11 @@ def _mrz(_passage: Passage, start: int, end: int) -> tuple[float, int, int]:
 def _plate(strong: bool) -> Check:
     def check(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
         text = passage.text
-        if not bounded(text, start, end) or (start and text[start - 1] in "-_/") or text[end : end + 1] in {"-", "_", "/"}:
+        if (
+            not bounded(text, start, end)
+            or (start and text[start - 1] in "-_/")
+            or text[end : end + 1] in {"-", "_", "/"}
+        ):
             return 0.0, start, end
         window = before(text, start)
         if names(window[-30:], _NOT_PLATES):

@@ -27,7 +27,26 @@ _REGIONS = {
     "nl": ("NL", "BE"),
     "en": ("GB", "IE", "US", "MT"),
 }
-_ALL_REGIONS = ("DE", "FR", "GB", "ES", "IT", "NL", "BE", "AT", "CH", "IE", "LU", "US", "PT", "PL", "DK", "SE", "FI", "NO")
+_ALL_REGIONS = (
+    "DE",
+    "FR",
+    "GB",
+    "ES",
+    "IT",
+    "NL",
+    "BE",
+    "AT",
+    "CH",
+    "IE",
+    "LU",
+    "US",
+    "PT",
+    "PL",
+    "DK",
+    "SE",
+    "FI",
+    "NO",
+)
 _MIN_DIGITS = 7
 _MAX_DIGITS = 15
 _CERTAIN = 0.9

@@ -1,0 +1,112 @@
+"""Names of persons and postal addresses: a linear tagger with gazetteers, decoded over the stretches that look like one."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from greffier.core.rulings import Finding
+from greffier.guardrails.detectors.learned.model_files import MODELS, load_model
+from greffier.guardrails.detectors.learned.name_features import TAGS, feature_table
+from greffier.guardrails.detectors.learned.text import Floats, Ints
+from greffier.guardrails.detectors.learned.tokens import DIGITS, Gazetteer, Tokens, tokenize
+from greffier.guardrails.ports import Passage
+
+_QUIET: Final = 0.03
+"""Words below this chance of being part of a name are passed over without decoding."""
+_NEVER: Final = -1e9
+
+
+class Names:
+    """Finds PERSON and ADDRESS."""
+
+    name = "names"
+
+    def __init__(self, models: Path = MODELS) -> None:
+        arrays, self.digest = load_model("names", models)
+        self._gazetteer = Gazetteer(arrays["hashes"].astype(np.uint32), arrays["flags"].astype(np.uint16))
+        self._weights = arrays["weights"].astype(np.float32)
+        self._bias = arrays["bias"].astype(np.float64)
+        self._moves = arrays["moves"].astype(np.float64).tolist()
+        self._least = dict(zip(("PERSON", "ADDRESS"), arrays["least"].astype(float).tolist(), strict=True))
+        self.version = f"1-{self.digest[:12]}"
+
+    def scores(self, passage: Passage) -> dict[str, float]:
+        """Return the score of the strongest name and the strongest address, below the threshold too."""
+        best = {"person": 0.0, "address": 0.0}
+        for kind, _start, _end, score in self._spans(passage.text):
+            best[kind.lower()] = max(best[kind.lower()], score)
+        return best
+
+    def examine(self, passage: Passage) -> tuple[Finding, ...]:
+        """Return the names and addresses that are likely enough to act on."""
+        return tuple(
+            Finding(detector=self.name, type=kind, start=start, end=end, score=score, rule="tagger", data_class="personal")
+            for kind, start, end, score in self._spans(passage.text)
+            if score >= self._least[kind]
+        )
+
+    def _spans(self, text: str) -> list[tuple[str, int, int, float]]:
+        tokens = tokenize(text)
+        if not len(tokens):
+            return []
+        flags = self._gazetteer.look_up(tokens)
+        raw = self._weights[feature_table(tokens, flags)].sum(axis=1) + self._bias
+        raw -= raw.max(axis=1, keepdims=True)
+        chances = np.exp(raw)
+        chances /= chances.sum(axis=1, keepdims=True)
+        loud = np.zeros(len(tokens) + 2, dtype=np.int8)
+        loud[1:-1] = chances[:, 0] < 1 - _QUIET
+        edges = np.flatnonzero(np.diff(loud))
+        spans = []
+        for first, stop in edges.reshape(-1, 2).tolist():
+            tags = self._decode(np.log(chances[first:stop] + 1e-9))
+            spans += self._collect(tokens, chances, first, tags)
+        return [span for span in spans if span[0] != "ADDRESS" or _is_address(tokens, span[1], span[2])]
+
+    def _decode(self, logs: Floats) -> list[int]:
+        """Viterbi: the best sequence of tags, given each word's chances and the moves between tags."""
+        count = len(TAGS)
+        rows = logs.tolist()
+        best = [rows[0][tag] if TAGS[tag][0] != "I" else _NEVER for tag in range(count)]
+        came: list[list[int]] = []
+        for row in rows[1:]:
+            step, here = [], []
+            for tag in range(count):
+                options = [best[last] + self._moves[last][tag] for last in range(count)]
+                top = max(options)
+                here.append(options.index(top))
+                step.append(top + row[tag])
+            came.append(here)
+            best = step
+        tag = best.index(max(best))
+        path = [tag]
+        for here in reversed(came):
+            tag = here[tag]
+            path.append(tag)
+        return path[::-1]
+
+    def _collect(self, tokens: Tokens, chances: Floats, first: int, tags: list[int]) -> list[tuple[str, int, int, float]]:
+        spans = []
+        index = 0
+        while index < len(tags):
+            kind = TAGS[tags[index]][2:]
+            if not kind:
+                index += 1
+                continue
+            stop = index + 1
+            while stop < len(tags) and TAGS[tags[stop]] == f"I-{kind}":
+                stop += 1
+            inside = TAGS.index(f"B-{kind}")
+            likely = chances[first + index : first + stop, inside : inside + 2].sum(axis=1)
+            score = float(likely.mean() * 0.5 + likely.min() * 0.5)
+            spans.append((kind, int(tokens.start[first + index]), int(tokens.end[first + stop - 1]), score))
+            index = stop
+        return spans
+
+
+def _is_address(tokens: Tokens, start: int, end: int) -> bool:
+    """Whether a span holds a number and a word: an address without a number is a place."""
+    inside = (tokens.start >= start) & (tokens.end <= end)
+    shapes: Ints = tokens.shape[inside]
+    return bool((shapes >= DIGITS).any() and (shapes < DIGITS).any())

@@ -1,0 +1,171 @@
+"""Words and numbers of a text as arrays: shapes, separators, hashes, and what a gazetteer knows about each.
+
+Nothing here loops over words in Python; hashes of all words come from one cumulative polynomial over the text.
+"""
+
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from greffier.guardrails.detectors.learned.text import Codes, Ints, code_points, fold_codes
+
+Hashes = npt.NDArray[np.uint64]
+
+_BASE: Final = 0x9E3779B97F4A7C15 | 1
+_INVERSE: Final = pow(_BASE, -1, 1 << 64)
+_TABLE: Final = 0x3000
+_CHUNK: Final = 4096
+
+# Classes of characters.
+_LOWER, _UPPER, _DIGIT = 1, 2, 3
+
+
+def _class_of(code: int) -> int:
+    char = chr(code)
+    if char.isdecimal():
+        return _DIGIT
+    if not char.isalnum():
+        return 0
+    return _UPPER if char.isupper() or char.istitle() else _LOWER
+
+
+_CLASS: Final = np.array([_class_of(code) for code in range(_TABLE)], dtype=np.int64)
+
+# What stands between two words, by rising precedence: the strongest character in the gap decides.
+JOINED, SPACE, OTHER, COMMA, STOP, COLON, NEWLINE = range(7)
+_GAP: Final = np.full(_TABLE, OTHER, dtype=np.int64)
+for _chars, _kind in (("-'\u2019\u2010", JOINED), (" \t\u00a0", SPACE), (",", COMMA), (".!?", STOP), (":;", COLON), ("\n\r", NEWLINE)):
+    _GAP[[ord(_char) for _char in _chars]] = _kind
+
+# Shapes of words.
+LOWER_WORD, CAPITAL, SHOUTED, MIXED, INITIAL, ALNUM, DIGITS = range(7)
+"""From ``DIGITS`` on, the shape also tells the number of digits: DIGITS + 1 to DIGITS + 6."""
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """The words of a text.
+
+    Attributes:
+        start: First code point of each word.
+        end: One past its last.
+        shape: Capital, digits...
+        gap: What separates the word from the one before (NEWLINE for the first).
+        hash: Hash of the folded word.
+        tail: Folded last letters, packed: (two, three, four) letters.
+    """
+
+    start: Ints
+    end: Ints
+    shape: Ints
+    gap: Ints
+    hash: Hashes
+    tail: tuple[Ints, Ints, Ints]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def _powers(base: int, count: int) -> Hashes:
+    powers = np.full(count, base, dtype=np.uint64)
+    powers[0] = 1
+    return np.cumprod(powers, dtype=np.uint64)
+
+
+_POWERS: Final = _powers(_BASE, _CHUNK)
+_INVERSES: Final = _powers(_INVERSE, _CHUNK)
+
+
+def _word_hashes(folded: Codes, start: Ints, end: Ints) -> Hashes:
+    """Hash each folded[start:end]. Positions are taken modulo a chunk, so the tables of powers stay small."""
+    count = len(folded)
+    position = np.arange(count) % _CHUNK
+    sums = np.zeros(count + 1, dtype=np.uint64)
+    np.cumsum((folded.astype(np.uint64) + np.uint64(7)) * _POWERS[position], out=sums[1:])
+    first = start % _CHUNK
+    # A word across the edge of a chunk is summed in two parts.
+    crossing = first + (end - start) > _CHUNK
+    hashes = (sums[end] - sums[start]) * _INVERSES[first]
+    if crossing.any():
+        edge = (start[crossing] // _CHUNK + 1) * _CHUNK
+        stop = np.minimum(end[crossing], edge + _CHUNK)
+        left = (sums[edge] - sums[start[crossing]]) * _INVERSES[first[crossing]]
+        lift = _POWERS[(edge - start[crossing]) % _CHUNK]
+        hashes[crossing] = left + (sums[stop] - sums[edge]) * lift
+    return hashes ^ (hashes >> np.uint64(29))
+
+
+def hash_word(word: str) -> int:
+    """Return the hash of one word, as `tokenize` computes it."""
+    folded = fold_codes(code_points(word))
+    return int(_word_hashes(folded, np.array([0]), np.array([len(folded)]))[0])
+
+
+def tokenize(text: str) -> Tokens:
+    """Return the words of a text: runs of letters and digits."""
+    codes = code_points(text)
+    classes = np.where(codes < _TABLE, _CLASS[np.minimum(codes, _TABLE - 1)], 0)
+    inside = np.zeros(len(codes) + 2, dtype=np.int8)
+    inside[1:-1] = classes > 0
+    edges = np.flatnonzero(np.diff(inside))
+    start, end = edges[::2], edges[1::2]
+    folded = fold_codes(codes)
+    if not len(start):
+        nothing = np.zeros(0, dtype=np.int64)
+        return Tokens(start, end, nothing, nothing, np.zeros(0, dtype=np.uint64), (nothing, nothing, nothing))
+    return Tokens(
+        start, end, _shapes(classes, start, end), _gaps(codes, start, end), _word_hashes(folded, start, end), _tails(folded, start, end)
+    )
+
+
+def _shapes(classes: Ints, start: Ints, end: Ints) -> Ints:
+    length = end - start
+    sums = np.zeros((3, len(classes) + 1), dtype=np.int64)
+    for kind in (_LOWER, _UPPER, _DIGIT):
+        np.cumsum(classes == kind, out=sums[kind - 1, 1:])
+    lower, upper, digit = sums[:, end] - sums[:, start]
+    capital = classes[start] == _UPPER
+    shape = np.full(len(start), MIXED, dtype=np.int64)
+    shape[lower == length] = LOWER_WORD
+    shape[capital & (lower == length - 1) & (length > 1)] = CAPITAL
+    shape[(upper == length) & (length > 1)] = SHOUTED
+    shape[(upper == 1) & (length == 1)] = INITIAL
+    shape[(digit > 0) & (digit < length)] = ALNUM
+    numbers = digit == length
+    shape[numbers] = DIGITS + np.minimum(length[numbers], 6)
+    return shape
+
+
+def _gaps(codes: Codes, start: Ints, end: Ints) -> Ints:
+    kinds = np.where(codes < _TABLE, _GAP[np.minimum(codes, _TABLE - 1)], OTHER)
+    gap = np.full(len(start), NEWLINE, dtype=np.int64)
+    if len(start) > 1:
+        # Between words there is at least one character, so the two-step slices below are never empty.
+        borders = np.stack([end[:-1], start[1:]], axis=1).ravel()
+        gap[1:] = np.maximum.reduceat(kinds, borders)[::2]
+    return gap
+
+
+def _tails(folded: Codes, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
+    letters = []
+    for back in range(1, 5):
+        at = end - back
+        letters.append(np.where(at >= start, folded[np.maximum(at, 0)], 0).astype(np.int64) & 0xFF)
+    two = letters[0] | letters[1] << 8
+    three = two | letters[2] << 16
+    return two, three, three | letters[3] << 24
+
+
+class Gazetteer:
+    """What is known about words: a sorted array of hashes with flags."""
+
+    def __init__(self, hashes: npt.NDArray[np.uint32], flags: npt.NDArray[np.uint16]) -> None:
+        self._hashes = hashes
+        self._flags = flags
+
+    def look_up(self, tokens: Tokens) -> Ints:
+        """Return the flags of each word, 0 for unknown ones."""
+        short = (tokens.hash >> np.uint64(32)).astype(np.uint32)
+        at = np.minimum(np.searchsorted(self._hashes, short), len(self._hashes) - 1)
+        return np.where(self._hashes[at] == short, self._flags[at], 0).astype(np.int64)
