@@ -1,6 +1,7 @@
 # ruff: noqa: D102, S101 - a test is named after what it proves, and pytest asserts
 """What every `KeyStore` must do. Subclass `KeyStoreContract` and give it a ``store`` fixture."""
 
+import random
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
@@ -131,6 +132,33 @@ class KeyStoreContract:
         assert [record.id for record in store.changes(after_second.number).records] == [first.id]
         assert store.changes(after_revoke.number).records == ()
         assert store.changes(after_revoke.number).generation == after_revoke
+
+    def test_following_changes_equals_reading_everything(self, store: KeyStore) -> None:
+        """Any mix of acts, looked at whenever: whoever applies the changes knows what a new reader would read."""
+        chance = random.Random(20261124)  # noqa: S311 - a fixed sequence of acts, no secret
+        followed: dict[str, KeyRecord] = {}
+        reached = 0
+        for step in range(60):
+            everything = store.list()
+            act = chance.choice(("create", "rotate", "revoke"))
+            try:
+                if act == "create" or not everything:
+                    store.create(a_key(chance.choice(("acme", "globex"))))
+                elif act == "rotate":
+                    old = chance.choice(everything)
+                    new = issue_successor(old, created_ms=NOW + step, expires_ms=NOW + chance.randrange(DAY)).record
+                    store.rotate(old.id, new, NOW + chance.randrange(DAY))
+                else:
+                    store.revoke(chance.choice(everything).id, at_ms=NOW + step, reason=str(step))
+            except KeyConflict:
+                pass
+            if chance.random() < 0.3:  # noqa: PLR2004 - look every third time or so
+                changes = store.changes(reached)
+                reached = changes.generation.number
+                followed.update((record.id, record) for record in changes.records)
+        followed.update((record.id, record) for record in store.changes(reached).records)
+        assert followed == {record.id: record for record in store.list()}
+        assert followed == {record.id: record for record in store.changes().records}
 
     def test_concurrent_rotations_leave_one_successor(self, store: KeyStore) -> None:
         old = a_key()
