@@ -24,6 +24,7 @@ from greffier.config.demo import write_schemas
 from greffier.config.diff import Change, diff
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import Problem, printable
+from greffier.config.releases import revision_in_force
 from greffier.config.signing import fingerprint
 
 app = typer.Typer(help="Check, build, sign, show and compare workspaces.", no_args_is_help=True)
@@ -39,12 +40,16 @@ def check(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> N
     problems = check_workspace(workspace)
     errors = sum(problem.severity == "error" for problem in problems)
     revision = "" if errors else build(workspace).revision
+    in_force = revision_in_force(WorkspacePaths(workspace))
     if as_json:
-        print_json({"ok": not errors, "revision": revision, "problems": [explicit(p) for p in problems]})
+        shown = [explicit(problem) for problem in problems]
+        print_json({"ok": not errors, "revision": revision, "in_force": in_force, "problems": shown})
     else:
         for problem in problems:
             _show_problem(problem)
         _summarise(errors, len(problems) - errors, revision)
+        if in_force and revision and in_force != revision:
+            out.print(f"in force is another release: {escape(in_force)}; 'greffier config build --sign' replaces it")
     if errors:
         raise typer.Exit(int(Exit.CONFIG))
 

@@ -15,6 +15,7 @@ from greffier.config.signing import MAX_SIGNATURE_BYTES, fingerprint, trusted_ke
 
 BUNDLE_FILE = "bundle.json"
 SIGNATURE_FILE = "bundle.sig"
+_MAX_POINTER_BYTES = 128
 _REVISION = re.compile(r"[0-9a-f]{64}")
 
 
@@ -58,13 +59,21 @@ def activate(paths: WorkspacePaths, revision: str) -> None:
     replace_file(current_pointer(paths), revision.encode() + b"\n")
 
 
+def revision_in_force(paths: WorkspacePaths) -> str:
+    """The revision that ``releases/current`` names, unchecked; empty when there is no release in force."""
+    pointer = current_pointer(paths)
+    return read_bounded(pointer, _MAX_POINTER_BYTES).decode("ascii", "replace").strip() if pointer.exists() else ""
+
+
 def load_release(paths: WorkspacePaths) -> tuple[Bundle, str]:
     """Load the release in force; return it with the name of the key that signed it.
 
     Raises:
         ConfigError: It is missing, damaged, or not signed by a trusted key. There is no fallback.
     """
-    return check_release(paths, read_bounded(current_pointer(paths), 128).decode("ascii", "replace").strip())
+    return check_release(
+        paths, read_bounded(current_pointer(paths), _MAX_POINTER_BYTES).decode("ascii", "replace").strip()
+    )
 
 
 def check_release(paths: WorkspacePaths, revision: str) -> tuple[Bundle, str]:

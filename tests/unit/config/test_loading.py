@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,25 @@ def test_the_state_folder_is_private(paths: WorkspacePaths, signer: KeyFileSigne
     bundle = release(paths, signer)
     for path in (paths.state, paths.secrets, paths.releases, paths.releases / bundle.revision):
         assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_reader_sees_the_old_release_or_the_new_one_never_half_of_each(
+    paths: WorkspacePaths, signer: KeyFileSigner
+) -> None:
+    first = release(paths, signer)
+    edit(paths, "greffier.yaml", "requests_per_minute: 600", "requests_per_minute: 1")
+    second = release(paths, signer)
+    revisions = [first.revision, second.revision]
+
+    def swap() -> None:
+        for turn in range(40):
+            activate(paths, revisions[turn % 2])
+
+    writer = threading.Thread(target=swap)
+    writer.start()
+    seen = set()
+    while writer.is_alive():
+        seen.add(load_snapshot(paths).revision)
+    writer.join()
+    assert seen <= set(revisions)
+    assert list(paths.releases.rglob("*.tmp")) == []
