@@ -232,7 +232,7 @@ def _print_explanation(explanation: Explanation) -> None:
         out.print(
             f"  on premises only: {'yes' if bound.on_premises_only else 'no'}, "
             f"regions: {', '.join(bound.regions) or 'any'}, "
-            f"human approval: {'yes' if bound.human_approval else 'no'}, logging: {bound.logging}"
+            f"logging: {bound.logging}"
         )
     else:
         out.print(f"[bold red]refused[/] by {ruling.rule} ({ruling.code}): {escape(ruling.reason)}")
@@ -271,7 +271,6 @@ def _explanation_json(explanation: Explanation) -> dict[str, Any]:
             "obligations": {
                 "on_premises_only": grant.obligations.on_premises_only,
                 "regions": list(grant.obligations.regions),
-                "human_approval": grant.obligations.human_approval,
                 "logging": grant.obligations.logging,
             },
         }

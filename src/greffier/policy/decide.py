@@ -180,7 +180,6 @@ def _apply(candidates: Sequence[Rule], facts: Facts, case: Case) -> Ruling[Grant
 def _grant(allowing: Sequence[Rule], facts: Facts, case: Case) -> Ruling[Grant]:
     settings = case.settings
     on_premises_only = settings.on_premises_only
-    human_approval = False
     full = False
     regions = settings.regions
     screen = ""
@@ -188,8 +187,14 @@ def _grant(allowing: Sequence[Rule], facts: Facts, case: Case) -> Ruling[Grant]:
         asked = rule.settings.obligations
         if asked == _NO_OBLIGATIONS:
             continue
+        if asked.human_approval:
+            # Nothing can approve a single request yet, so an obligation to have one approved is a refusal.
+            return Deny(
+                Code.APPROVAL_REQUIRED,
+                rule.settings.id,
+                f"The rule {rule.settings.id} demands that a person approves this first.",
+            )
         on_premises_only = on_premises_only or asked.on_premises_only
-        human_approval = human_approval or asked.human_approval
         full = full or asked.logging == "full"
         if asked.regions:
             regions = tuple(region for region in regions if region in asked.regions) if regions else asked.regions
@@ -224,7 +229,6 @@ def _grant(allowing: Sequence[Rule], facts: Facts, case: Case) -> Ruling[Grant]:
         obligations=Obligations(
             on_premises_only=on_premises_only,
             regions=regions,
-            human_approval=human_approval,
             logging="full" if full else "standard",
         ),
         rules=names,

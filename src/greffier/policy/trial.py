@@ -49,7 +49,6 @@ class PolicyCase(Trial, frozen=True, kw_only=True):
     code: str | None = None
     rule: str | None = None
     on_premises_only: bool | None = None
-    human_approval: bool | None = None
     regions: tuple[str, ...] | None = None
     screen: str | None = None
 
@@ -178,7 +177,6 @@ def _failures(case: PolicyCase, ruling: Ruling[Grant]) -> Iterable[str]:
         yield f"allowed by {', '.join(grant.rules)}, not by {case.rule}"
     found = {
         "on_premises_only": (case.on_premises_only, grant.obligations.on_premises_only),
-        "human_approval": (case.human_approval, grant.obligations.human_approval),
         "regions": (case.regions, grant.obligations.regions),
         "screen": (case.screen, grant.screen),
     }

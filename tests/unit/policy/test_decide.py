@@ -247,18 +247,23 @@ def test_unless_lifts_a_rule() -> None:
 def test_obligations_merge_to_the_strictest() -> None:
     rules = (
         rule("a", obligations=ObligationSettings(regions=("eu", "ch"))),
-        rule("b", obligations=ObligationSettings(regions=("eu", "us"), human_approval=True, screen="strict")),
+        rule("b", obligations=ObligationSettings(regions=("eu", "us"), screen="strict")),
         rule("c", obligations=ObligationSettings(on_premises_only=True, logging="full", screen="strict")),
         rule("d"),
     )
     grant = granted(point(*rules))
     assert grant.obligations.regions == ("eu",)
     assert grant.obligations.on_premises_only
-    assert grant.obligations.human_approval
     assert grant.obligations.logging == "full"
     assert grant.capture
     assert grant.screen == "strict"
     assert grant.rules == ("a", "b", "c", "d")
+
+
+def test_a_rule_that_demands_approval_lets_nothing_through_without_one() -> None:
+    """An obligation that nobody enforces would be worse than none."""
+    refusal = refused(point(EVERYONE, rule("ask", obligations=ObligationSettings(human_approval=True))))
+    assert (refusal.code, refusal.rule) == (Code.APPROVAL_REQUIRED, "ask")
 
 
 def test_regions_that_exclude_each_other_leave_nothing_rather_than_everything() -> None:
