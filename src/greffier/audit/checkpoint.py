@@ -113,8 +113,13 @@ def sign(checkpoint: Checkpoint, signer: CheckpointSigner) -> str:
     return f"{text}\n{_SIGNATURE}{signer.name} {base64.b64encode(signature).decode()}\n"
 
 
-def verify(note: str, verifiers: list[Verifier], origin: str) -> Checkpoint:
+def verify(note: str, verifiers: list[Verifier], origin: str | None) -> Checkpoint:
     """Read a signed note: the checkpoint, if a known key signed it. Unknown signatures are passed over.
+
+    Args:
+        note: The signed note.
+        verifiers: Keys that may have signed it.
+        origin: Name the log must have; None takes any that a known key signed.
 
     Raises:
         BadCheckpoint: Malformed, for another log, unsigned, or a signature by a known key does not verify.
@@ -132,7 +137,7 @@ def verify(note: str, verifiers: list[Verifier], origin: str) -> Checkpoint:
     if not verified:
         raise BadCheckpoint("no known key signed the checkpoint")
     checkpoint = _parse(text)
-    if checkpoint.origin != origin:
+    if origin is not None and checkpoint.origin != origin:
         raise BadCheckpoint(f"the checkpoint is of log {checkpoint.origin!r}, not {origin!r}")
     return checkpoint
 

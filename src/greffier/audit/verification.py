@@ -83,7 +83,7 @@ class Verification:
         reader: FiledReader,
         store: TileStore,
         verifiers: Sequence[Verifier],
-        origin: str,
+        origin: str | None,
         kept: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Name what is compared.
@@ -92,7 +92,7 @@ class Verification:
             reader: The journal.
             store: The log's files.
             verifiers: Keys that may have signed checkpoints.
-            origin: Name of the log.
+            origin: Name the log must have; None takes that of its newest checkpoint.
             kept: Name and note of checkpoints that were kept elsewhere; the log must be consistent with each.
         """
         self._reader = reader
@@ -298,3 +298,23 @@ class Verification:
                     self._error("missing", f"event {expected} is missing from the journal", expected)
                 expected = row.seq + 1
             self._check_events({row.seq: row.data for row in chunk})
+
+
+def first_at(reader: JournalReader, ts_ms: int) -> int:
+    """Number of the first event dated ``ts_ms`` or later; one past the last when there is none.
+
+    A binary search: events of parallel requests are in order of time within `CLOCK_STEP_MS` only, so ask for a moment
+    that much earlier and filter where the exact edge matters.
+
+    Raises:
+        JournalUnavailable: The journal cannot be read.
+    """
+    low, high = 1, reader.size() + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = reader.read(middle, 1)
+        if row and parse(row[0].data).ts < ts_ms:
+            low = row[0].seq + 1
+        else:
+            high = middle
+    return low
