@@ -1,0 +1,170 @@
+"""A small workspace, a scripted model server and the real platform between a test and it."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greffier.testing.platform import Platform
+from greffier.testing.upstream import ScriptedUpstream
+
+WORKSPACE = {
+    "greffier.yaml": """
+schema: 1
+name: flow
+unsafe_development_mode: true
+tenants:
+  acme: {title: Acme}
+  other: {title: Other}
+limits:
+  tenants:
+    other: {requests_per_minute: 3}
+""",
+    "use_cases/assistant.yaml": """
+id: assistant
+title: Assistant
+tenant: acme
+status: approved
+owner: olga@acme.example
+approval: {by: [anton@acme.example], on: "2026-11-01"}
+purpose: assistance
+intended_purpose: Answers questions of staff.
+lawful_basis: {article_6: "6(1)(f)", article_9: "9(2)(b)"}
+risk_class: limited
+data_classes: [public, internal, personal, special_category, payment, secret]
+models: [assistant, vectors]
+default_model: assistant
+prompt: assistant
+modalities: [image]
+screen: default
+""",
+    "use_cases/draft.yaml": """
+id: draft
+title: Not approved yet
+tenant: acme
+status: draft
+owner: olga@acme.example
+purpose: assistance
+intended_purpose: Nothing yet.
+risk_class: minimal
+models: [assistant]
+""",
+    "use_cases/other.yaml": """
+id: other
+title: Another tenant's assistant
+tenant: other
+status: approved
+owner: oscar@other.example
+approval: {by: [ada@other.example], on: "2026-11-01"}
+purpose: assistance
+intended_purpose: Answers questions.
+risk_class: minimal
+models: [assistant]
+""",
+    "prompts/assistant.md": """---
+version: 1
+title: Assistant
+owner: olga@acme.example
+---
+You are the assistant of Acme Insurance. Answer politely and briefly, and never mention the internal project Bluebird.
+""",
+    "policies/access.yaml": """
+rules:
+  - id: staff-may-ask
+    description: Every credential of an approved use case may use it.
+    effect: allow
+    when: {actions: [chat, embed, list_models, check, feedback]}
+""",
+    "models/models.yaml": """
+deployments:
+  external:
+    provider: openai_compatible
+    model: external-model
+    location: external
+    region: eu
+    base_url: env:EXTERNAL_URL
+    price: {input_per_million: "1", output_per_million: "2"}
+    timeouts: {connect_s: 2, first_token_s: 2, total_s: 8}
+    capabilities: [chat, tools, images, json_schema, embeddings]
+    max_answer_bytes: 1000000
+  onprem:
+    provider: openai_compatible
+    model: onprem-model
+    location: on_premises
+    region: local
+    base_url: env:ONPREM_URL
+    price: {input_per_million: "0", output_per_million: "0"}
+    timeouts: {connect_s: 2, first_token_s: 2, total_s: 8}
+    capabilities: [chat, tools, images, json_schema, embeddings]
+models:
+  assistant:
+    targets:
+      - {deployment: external, priority: 0}
+      - {deployment: onprem, priority: 1}
+    retry: {attempts: 3, backoff_ms: 1, max_backoff_ms: 5}
+  vectors:
+    targets: [{deployment: onprem}]
+""",
+}
+
+
+def write_workspace(folder: Path) -> Path:
+    for name, text in WORKSPACE.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.lstrip("\n"))
+    return folder
+
+
+class Peers:
+    """Two scripted model servers on a thread of their own, so that plain blocking tests can use them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.external = ScriptedUpstream()
+        self.onprem = ScriptedUpstream()
+
+    def start(self) -> None:
+        self._thread.start()
+        for server in (self.external, self.onprem):
+            asyncio.run_coroutine_threadsafe(server.__aenter__(), self._loop).result(10)
+
+    def stop(self) -> None:
+        for server in (self.external, self.onprem):
+            asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def clear(self) -> None:
+        self.external.requests.clear()
+        self.onprem.requests.clear()
+
+
+@pytest.fixture(scope="module")
+def peers() -> Iterator[Peers]:
+    servers = Peers()
+    servers.start()
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="module")
+def platform(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    workspace = write_workspace(tmp_path_factory.mktemp("workspace"))
+    environment = {"EXTERNAL_URL": peers.external.base_url, "ONPREM_URL": peers.onprem.base_url}
+    with Platform(workspace, environment) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def key(platform: Platform) -> str:
+    return platform.create_key("acme", "assistant")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_captures(peers: Peers) -> None:
+    peers.clear()
