@@ -10,13 +10,14 @@ from rich.table import Table
 
 from greffier.cli.config_files import (
     activate_release,
+    create_signing_key,
     explained,
     open_bundle,
     open_signer,
+    publish_key,
     release,
     trust_key,
     write_bundle,
-    write_signing_key,
 )
 from greffier.cli.output import Exit, JsonOption, err, out, print_json
 from greffier.config.bundle import Bundle, build, check_workspace, explicit
@@ -30,6 +31,10 @@ from greffier.config.signing import fingerprint
 app = typer.Typer(help="Check, build, sign, show and compare workspaces.", no_args_is_help=True)
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
+ModuleOption = Annotated[Path | None, typer.Option("--pkcs11-module", help="PKCS#11 library of the HSM.")]
+TokenOption = Annotated[str, typer.Option("--pkcs11-token", help="Label of the token.")]
+LabelOption = Annotated[str, typer.Option("--pkcs11-key", help="Label of the key pair.")]
+PinOption = Annotated[str, typer.Option("--pkcs11-pin", help="Where the PIN is: env:NAME or file:PATH.")]
 _ENTITIES = ("use_cases", "models", "deployments", "rules", "screens", "topics", "prompts", "workspace")
 _SHOWN_CHARS = 100
 
@@ -61,10 +66,10 @@ def build_command(
     sign: Annotated[bool, typer.Option("--sign", help="Sign it, store it as a release and put it in force.")] = False,
     output: Annotated[Path | None, typer.Option("--output", help="Write bundle.json (and bundle.sig) here.")] = None,
     key: Annotated[Path | None, typer.Option("--key", help="Key file; default is the one 'sign-key' made.")] = None,
-    module: Annotated[Path | None, typer.Option("--pkcs11-module", help="PKCS#11 library of the HSM.")] = None,
-    token: Annotated[str, typer.Option("--pkcs11-token", help="Label of the token.")] = "",
-    label: Annotated[str, typer.Option("--pkcs11-key", help="Label of the key pair.")] = "",
-    pin: Annotated[str, typer.Option("--pkcs11-pin", help="Where the PIN is: env:NAME or file:PATH.")] = "",
+    module: ModuleOption = None,
+    token: TokenOption = "",
+    label: LabelOption = "",
+    pin: PinOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Build the bundle: the same files give the same bytes. With --sign, make it the release in force."""
@@ -175,21 +180,31 @@ def schema(
 
 @app.command("sign-key")
 def sign_key(
+    *,
     workspace: WorkspaceOption = Path(),
     trust: Annotated[bool, typer.Option("--trust", help="Trust it on this machine as well.")] = False,
+    module: ModuleOption = None,
+    token: TokenOption = "",
+    label: LabelOption = "",
+    pin: PinOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a signing key (P-256) in a file only you can read, and print its fingerprint."""
+    """Make a signing key (P-256) in a file only you can read, or take one in an HSM; print its fingerprint."""
+    paths = WorkspacePaths(workspace)
     with explained(as_json=as_json):
-        key, private, public, trusted = write_signing_key(WorkspacePaths(workspace), trust=trust)
+        if module is None:
+            signer, private = create_signing_key(paths)
+        else:
+            signer, private = open_signer(paths, None, module=module, token=token, label=label, pin=pin), "in the token"
+        key = publish_key(paths, signer, private, trust=trust)
     if as_json:
-        print_json({"fingerprint": key, "private": str(private), "public": str(public), "trusted": trusted})
+        print_json(key)
         return
-    out.print(f"fingerprint {key}")
-    out.print(f"private key {escape(str(private))} (keep it off the gateway's machine where you can)")
-    out.print(f"public key  {escape(str(public))}")
-    if not trusted:
-        out.print(f"\nOn each gateway: greffier config trust {escape(str(public))} --workspace DIR")
+    out.print(f"fingerprint {key['fingerprint']}")
+    out.print(f"private key {escape(private)}{'' if module else ' (keep it off the gateway where you can)'}")
+    out.print(f"public key  {escape(str(key['public']))}")
+    if not trust:
+        out.print(f"\nOn each gateway: greffier config trust {escape(str(key['public']))} --workspace DIR")
 
 
 @app.command()

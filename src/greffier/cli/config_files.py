@@ -131,15 +131,21 @@ def open_bundle(path: Path) -> Bundle:
     return parse_bundle(read_bounded(path, MAX_BUNDLE_BYTES))
 
 
-def write_signing_key(paths: WorkspacePaths, *, trust: bool) -> tuple[str, Path, Path, bool]:
-    """Make a signing key; return its fingerprint, the private and the public file, and whether it is trusted here."""
+def publish_key(paths: WorkspacePaths, signer: Signer, private: str, *, trust: bool) -> dict[str, str | bool]:
+    """Write a signer's public key, and trust it if asked; return what there is to know about the key."""
     paths.ensure()
-    signer = create_key_file(signing_key(paths))
-    public = signing_key(paths).with_suffix(".pub.pem")
+    public = paths.secrets / f"{signer.name}.pub.pem"
     replace_file(public, public_pem(signer.public_key_der()))
     if trust:
-        trust_key(paths, public, "bundle-signing")
-    return fingerprint(signer.public_key_der()), signing_key(paths), public, trust
+        trust_key(paths, public, "")
+    key = fingerprint(signer.public_key_der())
+    return {"fingerprint": key, "private": private, "public": str(public), "trusted": trust}
+
+
+def create_signing_key(paths: WorkspacePaths) -> tuple[Signer, str]:
+    """Make a signing key in a file; return it with the file's name."""
+    paths.ensure()
+    return create_key_file(signing_key(paths)), str(signing_key(paths))
 
 
 def trust_key(paths: WorkspacePaths, pem: Path, name: str) -> tuple[str, str]:

@@ -99,7 +99,7 @@ def verify(data: bytes, signature_file: bytes, trusted: dict[str, bytes]) -> str
         raise ConfigError(
             "signature_untrusted",
             f"The bundle is signed by the key {stated.key[:16]}..., which is not among the trusted keys.",
-            "Sign it with a trusted key, or place the signer's public key in .greffier/keys/trusted/.",
+            "Sign it with a trusted key, or, if you know this one, accept it with 'greffier config trust PEM'.",
         )
     key = _p256(trusted[name], name)
     try:

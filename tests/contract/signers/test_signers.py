@@ -10,6 +10,7 @@ from pathlib import Path
 import pkcs11
 import pkcs11.util.ec
 import pytest
+import typer
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -23,6 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from greffier.adapters.signers.key_file import create_key_file, open_key_file
 from greffier.adapters.signers.pkcs11 import Pkcs11Signer
+from greffier.cli import config
+from greffier.config.demo import write_demo
+from greffier.config.loading import load_snapshot
+from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.signing import Signer, SignerError, fingerprint, sign, verify
 
@@ -132,6 +137,21 @@ def test_token_mistakes_are_explained(token: str) -> None:
         assert words in refused.value.reason
         assert refused.value.remedy
         assert pin not in refused.value.reason + refused.value.remedy
+
+
+@needs_softhsm
+def test_a_release_signed_in_the_token_is_served(
+    token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_demo(tmp_path / "demo")
+    monkeypatch.setenv("HSM_PIN", PIN)
+    hsm = ["--pkcs11-module", MODULE, "--pkcs11-token", token, "--pkcs11-key", "bundle", "--pkcs11-pin", "env:HSM_PIN"]
+    for arguments in (["sign-key", "--trust"], ["build", "--sign"]):
+        with pytest.raises(SystemExit) as left:
+            typer.main.get_command(config.app).main([*arguments, "--workspace", str(tmp_path / "demo"), *hsm])
+        assert left.value.code == 0
+    assert load_snapshot(WorkspacePaths(tmp_path / "demo")).signed_by == "bundle"
+    assert PIN not in capsys.readouterr().out
 
 
 def test_a_module_that_is_none_is_explained(tmp_path: Path) -> None:
