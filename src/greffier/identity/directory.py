@@ -10,6 +10,7 @@ revocation might have been missed. The answer is then "unavailable" for everyone
 
 import asyncio
 import contextlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -18,6 +19,8 @@ from greffier.core.clock import Clock
 from greffier.core.context import Principal
 from greffier.identity.keys import KeyRecord
 from greffier.identity.ports import Generation, KeyStore, KeyStoreUnavailable
+
+_LOG = logging.getLogger(__name__)
 
 POLL_S = 0.2
 OUTAGE_S = 900.0
@@ -42,7 +45,7 @@ class DirectoryHealth(msgspec.Struct, frozen=True):
     Attributes:
         keys: Number of keys known, revoked and expired ones included.
         generation: Generation number of the store that was last read.
-        age_s: Seconds since the store last answered.
+        age_s: Seconds since the store last answered; infinite before it ever did.
         usable: Whether keys are still accepted.
         error: Why the last read failed; empty when it did not.
     """
@@ -145,10 +148,15 @@ class KeyDirectory:
             try:
                 await self._read()
             except KeyStoreUnavailable as error:
-                self._error = str(error)
+                self._failed(str(error))
             except Exception as error:  # noqa: BLE001 - a plugin's store may raise anything; we must go on asking it
-                self._error = f"the key store failed: {type(error).__name__}"
+                self._failed(f"the key store failed: {type(error).__name__}")
             _answer(served, answered=not self._error)
+
+    def _failed(self, error: str) -> None:
+        if not self._error:  # told once per outage, not five times a second
+            _LOG.warning("the last known API keys serve for %.0f s at most: %s", self._outage_s, error)
+        self._error = error
 
     async def _read(self) -> None:
         asked = self._clock.monotonic()
@@ -158,6 +166,8 @@ class KeyDirectory:
             self._generation, self._holders = fresh
         # The answer describes the store as it was when we asked, not when the answer came.
         self._confirmed = asked
+        if self._error and self._task is not None:
+            _LOG.warning("the store of API keys answers again")
         self._error = ""
 
     def _changes(self) -> tuple[Generation, dict[bytes, KeyHolder]] | None:

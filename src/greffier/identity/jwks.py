@@ -6,6 +6,7 @@ its curve and its own ``alg`` permit, so no token can choose how a key is used (
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +18,8 @@ from joserfc.jwk import JWKRegistry, Key
 from greffier.core.clock import Clock
 from greffier.identity.jose import Malformed, read_object, unbase64url
 from greffier.identity.ports import JwksLocation, JwksSource, JwksUnavailable
+
+_LOG = logging.getLogger(__name__)
 
 MAX_KEYS = 100
 MAX_KID_LENGTH = 256
@@ -51,7 +54,7 @@ class Trust(msgspec.Struct, frozen=True):
 
 
 class IssuerHealth(msgspec.Struct, frozen=True):
-    """For ``/healthz`` and metrics; ``age_s`` is the age of the keys, ``error`` why the last fetch failed."""
+    """For ``/healthz`` and metrics: ``age_s`` of the keys (infinite without any), ``error`` of the last fetch."""
 
     issuer: str
     keys: int
@@ -138,6 +141,7 @@ class KeyRing:
         self._attempted = float("-inf")
         self._strangers: dict[str, float] = {}  # unknown key ids, and when each was first asked for
         self._error = "the keys have not been fetched yet"
+        self._failing = False
         self._fetching: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self.version = 0  # changes whenever the keys do, so that verdicts made with other keys can be told apart
@@ -227,14 +231,21 @@ class KeyRing:
             if document != self._document:
                 self._replace(document, read_keys(document), began)
         except JwksUnavailable as error:
-            self._error = str(error)
+            self._failed(str(error))
         except Exception as error:  # noqa: BLE001 - a plugin's source may raise anything; we must go on asking it
-            self._error = f"the source of keys failed: {type(error).__name__}"
+            self._failed(f"the source of keys failed: {type(error).__name__}")
         else:
             self._confirmed = began
-            self._error = ""
+            if self._failing:
+                _LOG.warning("the keys of %s can be fetched again", self._trust.location.issuer)
+            self._error, self._failing = "", False
         finally:
             self._fetching = None
+
+    def _failed(self, error: str) -> None:
+        if not self._failing:  # told once per outage
+            _LOG.warning("the keys of %s cannot be fetched: %s", self._trust.location.issuer, error)
+        self._error, self._failing = error, True
 
     def _replace(self, document: bytes, keys: dict[tuple[str, str], Key], began: float) -> None:
         kids = frozenset(kid for kid, _ in keys)

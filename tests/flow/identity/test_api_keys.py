@@ -2,6 +2,7 @@
 """API keys from the store, through the directory, to a context: real store, real background task."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -226,7 +227,7 @@ async def test_both_keys_work_during_the_overlap_and_count_as_one(
 
 
 async def test_an_outage_of_the_store_is_bridged_then_503_for_everyone(
-    store: SqliteKeyStore, path: Path, clock: ManualClock
+    store: SqliteKeyStore, path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     known, stranger = a_key(clock, expires_ms=clock.wall_ms() + 9 * HOUR), a_key(clock)
     store.create(known.record)
@@ -249,6 +250,56 @@ async def test_an_outage_of_the_store_is_bridged_then_503_for_everyone(
         await context_of(authenticators, known.key, clock)
         assert directory.health().error == ""
         assert (await refusal_of(authenticators, stranger.key, clock)).code is Code.INVALID_API_KEY
+    told = [record.getMessage() for record in caplog.records]
+    assert ["the last known API keys serve" in told[0], "answers again" in told[1], len(told)] == [True, True, 2]
+
+
+async def test_a_store_that_hangs_is_an_outage_too(path: Path, clock: ManualClock) -> None:
+    class HangingStore(SqliteKeyStore):
+        hung = threading.Event()
+        released = threading.Event()
+
+        def generation(self) -> Generation:
+            if self.hung.is_set():
+                self.released.wait(30)
+            return super().generation()
+
+    store = HangingStore(path)
+    known, stranger = a_key(clock), a_key(clock)
+    store.create(known.record)
+    async with following(store, clock, outage_s=60) as directory:
+        authenticators = by_key(directory)
+        store.hung.set()
+        # Nobody waits for the store without bound, and known keys do not wait at all.
+        assert (await refusal_of(authenticators, stranger.key, clock)).code is Code.IDENTITY_UNAVAILABLE
+        await context_of(authenticators, known.key, clock)
+        clock.advance(61)
+        assert (await refusal_of(authenticators, known.key, clock)).code is Code.IDENTITY_UNAVAILABLE
+        store.released.set()
+        store.hung.clear()
+        assert await directory.catch_up()
+        await context_of(authenticators, known.key, clock)
+    store.close()
+
+
+async def test_a_store_that_breaks_its_contract_is_an_outage(path: Path, clock: ManualClock) -> None:
+    class BrokenStore(SqliteKeyStore):
+        broken = False
+
+        def generation(self) -> Generation:
+            if self.broken:
+                raise ZeroDivisionError
+            return super().generation()
+
+    store = BrokenStore(path)
+    async with following(store, clock) as directory:
+        store.broken = True
+        refusal = await refusal_of(by_key(directory), a_key(clock).key, clock)
+        assert refusal.code is Code.IDENTITY_UNAVAILABLE
+        assert "ZeroDivisionError" in directory.health().error
+        store.broken = False
+        assert await directory.catch_up()
+    store.close()
 
 
 async def test_a_flood_of_strangers_shares_a_few_looks_at_the_store(path: Path, clock: ManualClock) -> None:

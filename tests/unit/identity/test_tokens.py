@@ -84,7 +84,8 @@ async def test_every_algorithm_that_settings_can_name(
     await accepted(verifier, token, clock)
     head, body, signature = token.split(".")
     flipped = signature[:10] + ("A" if signature[10] != "A" else "B") + signature[11:]
-    assert (await refused(verifier, f"{head}.{body}.{flipped}", clock)).rule == "identity.token.signature"
+    for wrong in (flipped, "", "AA", b64(bytes(64)), b64(bytes(256)), b64(b"\xff" * 256), signature * 3):
+        assert (await refused(verifier, f"{head}.{body}.{wrong}", clock)).rule == "identity.token.signature"
     if algorithm != "ES256":
         assert (await refused(verifier, issuer.token(claims), clock)).rule == "identity.token.algorithm"
 
