@@ -1,11 +1,58 @@
-"""``greffier``: one command, a sub-command per job."""
+"""``greffier``: one command, a sub-command per job. A job's module is loaded only when it is asked for."""
+
+import importlib
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 import greffier
 
+PARTS = {
+    "init": "init",
+    "up": "up",
+    "serve": "serve",
+    "reload": "serve",
+    "chat": "chat",
+    "doctor": "doctor",
+    "config": "config",
+    "keys": "keys",
+    "policy": "policy",
+    "models": "models",
+    "audit": "audit",
+}
+"""Command and the module under ``greffier.cli`` that holds it, in the order people meet them."""
+
+
+class Jobs(TyperGroup):
+    """Finds commands by name: serving requests must not first import what auditors and operators use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names."""
+        del ctx
+        return list(PARTS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Load one command; None if there is none of that name."""
+        del ctx
+        if cmd_name not in PARTS:
+            return None
+        module = importlib.import_module(f"greffier.cli.{PARTS[cmd_name]}")
+        part: typer.Typer = module.app
+        single = {command.name: command for command in part.registered_commands}
+        if not part.info.help and cmd_name in single:  # a module of single commands, each at the top level
+            alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+            alone.registered_commands.append(single[cmd_name])
+            found = typer.main.get_command(alone)
+        else:
+            found = typer.main.get_command(part)
+        found.name = cmd_name
+        return found
+
+
 app = typer.Typer(
     name="greffier",
+    cls=Jobs,
     help="Run every LLM request under governance.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -23,3 +70,7 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 def main() -> None:
     """Entry point of the console script."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""What a worker serves: the surfaces over the snapshot in force, swapped whole when a new snapshot is good."""
+
+import asyncio
+import logging
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+import greffier
+from greffier.app.plant import Plant
+from greffier.app.wiring import bounds_of, build_pipelines
+from greffier.config.loading import fingerprint, load_snapshot
+from greffier.config.problems import ConfigError
+from greffier.config.snapshot import Snapshot
+from greffier.gateway.app import GatewayApp
+from greffier.llm.ports import Provider
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 1.0
+
+
+class FrontDoor:
+    """Follows the workspace: a request keeps the snapshot it began with, and a bad one never replaces a good one.
+
+    Implements `gateway.ports.Health`.
+    """
+
+    def __init__(self, plant: Plant, snapshot: Snapshot) -> None:
+        self._plant = plant
+        self._snapshot = snapshot
+        self._fingerprint = fingerprint(plant.paths)
+        self._refused = ""
+        self._look_now = asyncio.Event()
+        self._draining = False
+        self._retiring: set[asyncio.Task[None]] = set()
+        pipelines, _ = build_pipelines(plant, snapshot)
+        self.app = GatewayApp(pipelines, self, bounds=bounds_of(snapshot.workspace.server), clock=plant.clock)
+        if not snapshot.signed_by:
+            log.warning("UNSAFE DEVELOPMENT MODE: the configuration %s is not signed", snapshot.revision[:16])
+
+    def drain(self) -> None:
+        """Finish what is in flight and take nothing new."""
+        self._draining = True
+        self.app.drain()
+
+    def reload_soon(self) -> None:
+        """Look for a new snapshot now instead of at the next tick."""
+        self._fingerprint = ""
+        self._look_now.set()
+
+    async def follow_workspace(self) -> None:
+        """Look for changes of the workspace or of the release in force, and put good ones in force."""
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._look_now.wait()
+            except TimeoutError:
+                pass
+            self._look_now.clear()
+            self._plant.metrics.breakers(self._breakers())
+            seen = await asyncio.to_thread(fingerprint, self._plant.paths)
+            if seen != self._fingerprint:
+                self._fingerprint = seen
+                await self._reload()
+
+    async def _reload(self) -> None:
+        try:
+            snapshot = await asyncio.to_thread(load_snapshot, self._plant.paths, self._plant.clock)
+            if snapshot.revision == self._snapshot.revision:
+                self._refused = ""
+                self._plant.metrics.reloaded("unchanged")
+                return
+            pipelines, retired = build_pipelines(self._plant, snapshot)
+        except ConfigError as error:
+            self._keep(error.reason)
+            return
+        except Exception as error:
+            log.exception("a new configuration cannot be loaded")
+            self._keep(type(error).__name__)
+            return
+        self.app.swap(pipelines)
+        self._snapshot = snapshot
+        self._refused = ""
+        self._plant.metrics.reloaded("swapped")
+        log.warning(
+            "configuration %s is in force, signed by %s", snapshot.revision[:16], snapshot.signed_by or "NOBODY"
+        )
+        self._retire(retired, snapshot.workspace.server.request_timeout_s)
+
+    def _keep(self, refused: str) -> None:
+        """Stay with the snapshot in force, and say why in ``/healthz``, metrics and the log."""
+        self._refused = refused
+        self._plant.metrics.reloaded("refused")
+        log.error("a new configuration was refused, %s stays in force: %s", self._snapshot.revision[:16], refused)
+
+    def _retire(self, providers: list[Provider], after_s: float) -> None:
+        """Close connections nobody needs any more, once every request that may still use them is over."""
+
+        async def close_later() -> None:
+            await asyncio.sleep(after_s)
+            for provider in providers:
+                await provider.close()
+
+        if providers:
+            task = asyncio.create_task(close_later(), name="retire-providers")
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def close(self) -> None:
+        """Stop following."""
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+    def _breakers(self) -> dict[str, str]:
+        return {entry.deployment: entry.state for entry in self._plant.health.states()}
+
+    def live(self) -> dict[str, Any]:
+        """State of this worker for ``/healthz``."""
+        keys = self._plant.directory.health()
+        warnings = []
+        if not self._snapshot.signed_by:
+            warnings.append("unsafe development mode: the configuration is not signed")
+        if self._refused:
+            warnings.append(f"a newer configuration was refused: {self._refused}")
+        if keys.error:
+            warnings.append(f"the key store is out of reach for {keys.age_s:.0f} s: {keys.error}")
+        return {
+            "version": greffier.__version__,
+            "worker": self._plant.worker,
+            "snapshot": self._snapshot.revision,
+            "signed_by": self._snapshot.signed_by,
+            "keys": keys.keys,
+            "in_flight": self.app.in_flight,
+            "breakers": self._breakers(),
+            "warnings": warnings,
+        }
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether this worker should get traffic: it is not draining, and it can tell who is asking."""
+        keys = self._plant.directory.health()
+        reasons = ["draining"] * self._draining + ["the key store is out of reach"] * (not keys.usable)
+        return not reasons, {"snapshot": self._snapshot.revision, "reasons": reasons}
+
+    def metrics(self) -> tuple[str, bytes]:
+        """``/metrics`` for all workers."""
+        self._plant.metrics.in_flight(self.app.in_flight)
+        return CONTENT_TYPE_LATEST, self._plant.metrics.render()

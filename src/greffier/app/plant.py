@@ -1,0 +1,120 @@
+"""What outlives a snapshot: journal, key directory, counters, breakers, connections, metrics."""
+
+import asyncio
+from random import SystemRandom
+
+from greffier.adapters.providers.build import build_provider
+from greffier.adapters.secrets.references import resolve_value
+from greffier.app import optional
+from greffier.app.observers import Observers
+from greffier.app.secrets import load_or_create_key
+from greffier.audit.ports import JournalReader
+from greffier.config.paths import WorkspacePaths
+from greffier.config.snapshot import Snapshot
+from greffier.core.clock import Clock
+from greffier.core.deployment import Deployment
+from greffier.identity.claims import Pseudonyms
+from greffier.identity.directory import KeyDirectory
+from greffier.identity.jwks import IssuerKeys
+from greffier.limits.memory import LocalLimitState
+from greffier.limits.ports import LimitState
+from greffier.llm.ports import Provider
+from greffier.llm.settings import DeploymentSettings
+from greffier.router.health import HealthBoard
+from greffier.storage.content import open_content_store
+from greffier.storage.journal import open_journal, open_reader
+from greffier.storage.keys import SqliteKeyStore
+from greffier.telemetry.metrics import Metrics
+from greffier.telemetry.settings import TelemetrySettings
+
+
+class Providers:
+    """One provider per deployment, kept over snapshots while its settings stay the same, so connections stay warm."""
+
+    def __init__(self, paths: WorkspacePaths) -> None:
+        self._paths = paths
+        self._built: dict[str, tuple[DeploymentSettings, Deployment, Provider]] = {}
+
+    def for_snapshot(self, snapshot: Snapshot) -> tuple[dict[str, Provider], list[Provider]]:
+        """The providers of a snapshot, and those of the one before that it no longer needs.
+
+        Nothing changes if one of them cannot be built.
+
+        Raises:
+            SecretMissing: A deployment's secret is not there.
+        """
+        fresh = dict(self._built)
+        for name, settings in snapshot.deployment_settings.items():
+            deployment = snapshot.deployments[name]
+            known = fresh.get(name)
+            if known is None or known[:2] != (settings, deployment):
+                provider = build_provider(name, settings, deployment, self._paths.root, self._paths.run)
+                fresh[name] = (settings, deployment, provider)
+        wanted = {name: fresh[name] for name in snapshot.deployment_settings}
+        kept = {id(entry[2]) for entry in wanted.values()}
+        retired = [entry[2] for entry in self._built.values() if id(entry[2]) not in kept]
+        self._built = wanted
+        return {name: entry[2] for name, entry in wanted.items()}, retired
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for _, _, provider in self._built.values():
+            await provider.close()
+
+
+class Plant:
+    """The long-lived collaborators of a worker. Built once; `wiring.build_pipelines` joins them with a snapshot."""
+
+    def __init__(self, paths: WorkspacePaths, snapshot: Snapshot, clock: Clock, *, worker: int, workers: int) -> None:
+        audit = snapshot.workspace.audit
+        self.paths = paths
+        self.clock = clock
+        self.worker = worker
+        self.workers = workers
+        self.metrics = Metrics()
+        self.traces = _traces(snapshot.workspace.telemetry)
+        self.observer = Observers([self.metrics, *([self.traces] if self.traces else [])])
+        self.journal = open_journal(paths, audit)
+        self.content = open_content_store(paths)
+        self.directory = KeyDirectory(SqliteKeyStore(paths.state_db), clock)
+        self.pseudonyms = Pseudonyms(load_or_create_key(paths.secrets / "pseudonym.key"))
+        self.issuer_keys = IssuerKeys(optional.jwks_source(paths.root), clock)
+        self.limits = _limit_state(snapshot, clock)
+        self.health = HealthBoard(clock, SystemRandom())
+        self.providers = Providers(paths)
+
+    def reader(self) -> JournalReader:
+        """The journal, for reading."""
+        return open_reader(self.paths)
+
+    async def start(self) -> None:
+        """Read the API keys; nothing is served before they are known.
+
+        Raises:
+            KeyStoreUnavailable: They cannot be read.
+        """
+        await self.directory.start()
+
+    async def close(self) -> None:
+        """Release everything, the journal last, so that whatever ends on the way is still recorded."""
+        await self.directory.close()
+        await self.issuer_keys.close()
+        await self.providers.close()
+        await self.limits.close()
+        await self.journal.close()
+        if self.traces:
+            await asyncio.to_thread(self.traces.close)
+
+
+def _limit_state(snapshot: Snapshot, clock: Clock) -> LimitState:
+    shared = snapshot.workspace.limits.shared
+    if shared is None:
+        return LocalLimitState(clock)
+    url = resolve_value(shared.url)
+    return optional.shared_limits(url, clock, lease_ms=shared.lease_ms, on_unavailable=shared.on_unavailable)
+
+
+def _traces(settings: TelemetrySettings) -> optional.ClosableObserver | None:
+    if settings.otlp_endpoint is None:
+        return None
+    return optional.traces(resolve_value(settings.otlp_endpoint), settings.sample_percent)

@@ -1,0 +1,189 @@
+"""The parent process: binds the port, starts the workers, seals the log, and stops in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from greffier.app.processes import raise_file_limit
+from greffier.app.sealing import sealing
+from greffier.config.paths import WorkspacePaths
+from greffier.config.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+_READY_TIMEOUT_S = 30.0
+_QUICK_DEATH_S = 5.0
+_MAX_QUICK_DEATHS = 5
+_BACKLOG = 2048
+
+
+class ServeOptions(msgspec.Struct, frozen=True):
+    """What ``greffier serve`` was asked for."""
+
+    workspace: Path
+    host: str
+    port: int
+    workers: int
+
+
+class StartFailed(Exception):  # noqa: N818 - named for the condition the command line reports
+    """The platform did not come up; the message says why."""
+
+
+class Worker:
+    """One serving process, restarted when it dies."""
+
+    def __init__(self, number: int, options: ServeOptions, listener: socket.socket, metrics: Path) -> None:
+        self.number = number
+        self._options = options
+        self._listener = listener
+        self._metrics = metrics
+        self.process: asyncio.subprocess.Process | None = None
+        self._quick_deaths = 0
+
+    async def start(self) -> None:
+        """Start the process and wait until it serves.
+
+        Raises:
+            StartFailed: It died or stayed silent.
+        """
+        ready, told = os.pipe()
+        fds = (self._listener.fileno(), told)
+        command = [sys.executable, "-m", "greffier.app.worker", str(self._options.workspace), *map(str, fds)]
+        environment = os.environ | {
+            "PROMETHEUS_MULTIPROC_DIR": str(self._metrics),
+            "GREFFIER_PARENT": str(os.getpid()),
+            "GREFFIER_WORKER": str(self.number),
+            "GREFFIER_WORKERS": str(self._options.workers),
+        }
+        self.process = await asyncio.create_subprocess_exec(*command, pass_fds=fds, env=environment)
+        os.close(told)
+        try:
+            async with asyncio.timeout(_READY_TIMEOUT_S):
+                if not await asyncio.to_thread(os.read, ready, 1):
+                    code = await self.process.wait()
+                    raise StartFailed(f"worker {self.number} stopped with exit code {code} before it was ready")
+        except TimeoutError:
+            self.process.kill()
+            raise StartFailed(f"worker {self.number} was not ready after {_READY_TIMEOUT_S:.0f} s") from None
+        finally:
+            os.close(ready)
+
+    async def keep_alive(self, stopping: asyncio.Event) -> None:
+        """Restart the process whenever it dies, until it dies too often too soon.
+
+        Raises:
+            StartFailed: It keeps dying.
+        """
+        while not stopping.is_set():
+            began = time.monotonic()
+            if self.process is None:
+                raise StartFailed(f"worker {self.number} was never started")
+            code = await self.process.wait()
+            if stopping.is_set():
+                return
+            self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - began < _QUICK_DEATH_S else 0
+            log.error("worker %d died with exit code %s; starting another", self.number, code)
+            if self._quick_deaths >= _MAX_QUICK_DEATHS:
+                raise StartFailed(f"worker {self.number} died {self._quick_deaths} times within seconds of starting")
+            await self.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if the process still runs."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Let requests in flight finish, then leave; kill what is left after the timeout."""
+        self.signal(signal.SIGTERM)
+        if self.process is None:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.process.wait()
+        except TimeoutError:
+            log.error("worker %d did not drain within %.0f s; killing it", self.number, timeout_s)  # noqa: TRY400
+            self.signal(signal.SIGKILL)
+            await self.process.wait()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the port all workers accept from.
+
+    Raises:
+        StartFailed: The address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise StartFailed(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.set_inheritable(True)
+    return listener
+
+
+async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.Event | None = None) -> None:
+    """Run the platform until SIGTERM or SIGINT.
+
+    Raises:
+        StartFailed: It did not come up, or cannot be kept up.
+    """
+    raise_file_limit()
+    paths = WorkspacePaths(options.workspace)
+    paths.ensure()
+    metrics = paths.run / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(mode=0o700)
+    listener = listen(options.host, options.port)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    workers = [Worker(number, options, listener, metrics) for number in range(options.workers)]
+
+    def reload_workers() -> None:
+        for worker in workers:
+            worker.signal(signal.SIGHUP)
+
+    loop.add_signal_handler(signal.SIGHUP, reload_workers)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        await stack.enter_async_context(sealing(paths, snapshot.workspace.audit))
+        try:
+            await asyncio.gather(*(worker.start() for worker in workers))
+            host, port = listener.getsockname()[:2]
+            (paths.run / "address").write_text(f"http://{host}:{port}\n")
+            (paths.run / "pid").write_text(f"{os.getpid()}\n")
+            log.info("serving on http://%s:%d with %d worker(s)", host, port, len(workers))
+            if started is not None:
+                started.set()
+            await _until_stopped(workers, stopping)
+        finally:
+            stopping.set()
+            listener.close()
+            await asyncio.gather(*(w.stop(snapshot.workspace.server.drain_timeout_s + 5) for w in workers))
+            for name in ("address", "pid"):
+                (paths.run / name).unlink(missing_ok=True)
+
+
+async def _until_stopped(workers: list[Worker], stopping: asyncio.Event) -> None:
+    keepers = [asyncio.create_task(worker.keep_alive(stopping)) for worker in workers]
+    stop = asyncio.create_task(stopping.wait())
+    done, pending = await asyncio.wait([*keepers, stop], return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        if task is not stop:
+            task.result()

@@ -1,0 +1,111 @@
+"""Join the long-lived collaborators with one snapshot. Every concrete class meets here and nowhere else."""
+
+from random import SystemRandom
+
+from greffier.app.plant import Plant
+from greffier.boundary.trail import Evidence
+from greffier.config.settings import ServerSettings
+from greffier.config.snapshot import Snapshot
+from greffier.gateway.exchange import Bounds
+from greffier.gateway.ports import Pipelines
+from greffier.guardrails.screen import Guard
+from greffier.identity.authenticators import Authenticators
+from greffier.identity.tokens import TokenVerifier
+from greffier.limits.plan import Share
+from greffier.limits.service import Limits
+from greffier.llm.ports import Provider
+from greffier.pipeline.call import Caller
+from greffier.pipeline.capture import Capture
+from greffier.pipeline.chat import ChatPipeline
+from greffier.pipeline.check import CheckPipeline
+from greffier.pipeline.embed import EmbedPipeline
+from greffier.pipeline.feedback import FeedbackPipeline
+from greffier.pipeline.ground import Grounding
+from greffier.pipeline.models import ModelsPipeline
+from greffier.pipeline.visit import Entrance
+from greffier.policy.decide import PolicyDecisionPoint
+from greffier.router.choose import Router
+
+UNSIGNED = "unsigned"
+
+
+def build_pipelines(plant: Plant, snapshot: Snapshot) -> tuple[Pipelines, list[Provider]]:
+    """Build the request path of a snapshot; also return the providers of the last one that nobody needs any more.
+
+    Raises:
+        GreffierError: Something the workspace names cannot be loaded; the snapshot must not go into force.
+    """
+    workspace = snapshot.workspace
+    clock = plant.clock
+    guard = Guard(snapshot.screens, snapshot.topics, clock=clock)
+    router = Router(snapshot.models, snapshot.deployments, plant.health, SystemRandom(), clock)
+    entrance = Entrance(
+        authenticators=Authenticators(plant.directory, _tokens(plant, snapshot)),
+        policy=PolicyDecisionPoint(
+            snapshot.use_cases, snapshot.use_case_digests, snapshot.rules, frozenset(snapshot.models), clock
+        ),
+        limits=_limits(plant, snapshot),
+        evidence=Evidence(
+            journal=plant.journal,
+            observer=plant.observer,
+            clock=clock,
+            bundle=snapshot.revision,
+            release=snapshot.signed_by or UNSIGNED,
+        ),
+    )
+    providers, retired = plant.providers.for_snapshot(snapshot)
+    caller = Caller(providers, plant.health)
+    pipelines = Pipelines(
+        chat=ChatPipeline(
+            entrance=entrance,
+            guard=guard,
+            grounding=Grounding(snapshot.use_cases, snapshot.prompts, snapshot.screens),
+            router=router,
+            caller=caller,
+            capture=Capture(plant.content),
+            output_caps=_output_caps(snapshot),
+        ),
+        embed=EmbedPipeline(entrance=entrance, guard=guard, router=router, caller=caller),
+        models=ModelsPipeline(
+            entrance=entrance,
+            titles={name: model.title for name, model in snapshot.models.items()},
+            owner=workspace.name,
+            created=snapshot.built_ms // 1000,
+        ),
+        check=CheckPipeline(entrance=entrance, guard=guard),
+        feedback=FeedbackPipeline(
+            entrance=entrance, reader=plant.reader, content=plant.content, observer=plant.metrics
+        ),
+        extra_parameters=frozenset(p for d in snapshot.deployments.values() for p in d.extra_parameters),
+    )
+    return pipelines, retired
+
+
+def _limits(plant: Plant, snapshot: Snapshot) -> Limits:
+    settings = snapshot.workspace.limits
+    use_cases = {name: use_case.limits for name, use_case in snapshot.use_cases.items()}
+    share = Share() if settings.shared else Share(plant.worker, plant.workers)
+    return Limits(settings, use_cases, plant.limits, plant.clock, share)
+
+
+def _tokens(plant: Plant, snapshot: Snapshot) -> TokenVerifier:
+    workspace = snapshot.workspace
+    return TokenVerifier(workspace.tenants, plant.issuer_keys, plant.pseudonyms, workspace.identity)
+
+
+def bounds_of(settings: ServerSettings) -> Bounds:
+    """What callers may send, and how long they may take."""
+    return Bounds(
+        max_body_bytes=settings.max_body_bytes,
+        max_json_depth=settings.max_json_depth,
+        body_timeout_s=settings.body_timeout_s,
+        max_concurrent_requests=settings.max_concurrent_requests,
+    )
+
+
+def _output_caps(snapshot: Snapshot) -> dict[str, int]:
+    """Per model name, the longest answer any of its deployments may give when the caller sets no cap."""
+    return {
+        name: max(snapshot.deployments[target.deployment].max_output_tokens for target in model.targets)
+        for name, model in snapshot.models.items()
+    }

@@ -1,0 +1,110 @@
+"""A serving process: one event loop, one snapshot at a time, one journal.
+
+Started by `supervisor` with two inherited descriptors: the listening socket and a pipe on which it says it is ready.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from greffier.app.front_door import FrontDoor
+from greffier.app.plant import Plant
+from greffier.app.processes import die_with_parent, hand_over_quickly, raise_file_limit
+from greffier.config.loading import load_snapshot
+from greffier.config.paths import WorkspacePaths
+from greffier.core.clock import SystemClock
+from greffier.pipeline.visit import all_closed
+from greffier.telemetry.logs import configure_logs
+
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_S = 75
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling (the worker decides when to stop), and with word of when it accepts."""
+
+    def __init__(self, config: uvicorn.Config, accepting: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._accepting = accepting
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._accepting()
+
+
+async def serve(workspace: Path, listener: socket.socket, ready: int, number: int, workers: int) -> None:
+    """Serve until SIGTERM; SIGHUP looks for a new snapshot at once."""
+    paths = WorkspacePaths(workspace)
+    snapshot = load_snapshot(paths)
+    telemetry = snapshot.workspace.telemetry
+    configure_logs(telemetry.log_level, telemetry.log_format)
+    plant = Plant(paths, snapshot, SystemClock(), worker=number, workers=workers)
+    await plant.start()
+    door = FrontDoor(plant, snapshot)
+    bounds = snapshot.workspace.server
+    config = uvicorn.Config(
+        door.app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(bounds.drain_timeout_s),
+    )
+
+    def accepting() -> None:
+        os.write(ready, b"1")
+        os.close(ready)
+
+    server = _Server(config, accepting)
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        door.drain()
+        server.should_exit = True
+
+    for number_ in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number_, stop)
+    loop.add_signal_handler(signal.SIGHUP, door.reload_soon)
+    following = asyncio.create_task(door.follow_workspace(), name="follow-workspace")
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await all_closed()
+        await door.close()
+        await plant.close()
+
+
+def main() -> None:
+    """Entry point: ``python -m greffier.app.worker WORKSPACE LISTENER_FD READY_FD``."""
+    die_with_parent(int(os.environ["GREFFIER_PARENT"]))
+    raise_file_limit()
+    hand_over_quickly()
+    workspace, listener_fd, ready_fd = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    listener = socket.socket(fileno=listener_fd)
+    number, workers = int(os.environ["GREFFIER_WORKER"]), int(os.environ["GREFFIER_WORKERS"])
+    uvloop.run(serve(workspace, listener, ready_fd, number, workers))
+
+
+if __name__ == "__main__":
+    main()
