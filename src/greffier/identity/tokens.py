@@ -16,7 +16,9 @@ What the steps establish, in order; each may rely on those before it, and each h
  7. Signed by a key that this issuer published for that algorithm. The header names the key by its id only; ``jku``,
     ``jwk``, ``x5u`` and ``x5c`` are never read (RFC 8725 section 3.10).
  8. In force: ``exp`` passed is refusal, so are ``nbf`` and ``iat`` in the future (RFC 7519 sections 4.1.4 to 4.1.6).
- 9. Complete: the claims that RFC 9068 section 2.2 requires are there.
+ 9. Complete: the claims that RFC 9068 section 2.2 requires are there. And a bearer token: one that is bound to a key or
+    a certificate (``cnf``, RFC 7800) must not be honoured without proof of possession (RFC 9449 section 7.2; RFC 8705
+    section 3), which we do not check.
 10. Mapped: scopes suffice and the workspace's rules lead to a use case (`greffier.identity.claims`).
 
 A verified token is remembered under SHA-256 of the *whole* token. A shorter key would let a forged token with the same
@@ -192,6 +194,8 @@ def _check_claims(claims: dict[str, Any], typ: str, settings: IssuerSettings, no
         return _invalid("claims", f"the token lacks the {missing} claim")
     if any(name in claims for name in _FOREIGN):
         return _invalid("type", "the token is an ID token or a logout token and not an access token")
+    if "cnf" in claims:
+        return _invalid("bound", "the token is bound to a key whose possession the gateway cannot check")
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
     if not all(_is_time(value) for value in times.values()):
         return _invalid("claims", "a time in the token is not a number of seconds")

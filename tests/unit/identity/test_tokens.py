@@ -358,6 +358,14 @@ async def test_names_that_are_no_names(
     assert refusal.rule == "identity.token.claims"
 
 
+@pytest.mark.parametrize("cnf", [{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}, {"x5t#S256": "x"}, {}, None])
+async def test_a_bound_token_is_no_bearer_token(
+    verifier: TokenVerifier, issuer: MemoryIssuer, clock: ManualClock, cnf: Any
+) -> None:
+    token = issuer.token(issuer.claims(clock.wall_ms() / 1000) | {"cnf": cnf})
+    assert (await refused(verifier, token, clock)).rule == "identity.token.bound"
+
+
 # Ambiguity (RFC 8725 sections 2.4 and 3.2)
 
 
