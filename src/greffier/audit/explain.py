@@ -254,17 +254,19 @@ def _answer(outcome: Outcome) -> str:
 
 
 def _version(facts: RequestFacts) -> str:
-    parts = [
-        f"{name} {value[:16]}"
-        for name, value in (
-            ("bundle", facts.bundle),
-            ("release", facts.release),
-            ("use case", facts.use_case_digest),
-            ("prompt", f"{facts.prompt}@{facts.prompt_digest[:16]}" if facts.prompt else ""),
-        )
-        if value
-    ]
+    prompt = f"{facts.prompt}@{_short(facts.prompt_digest)}" if facts.prompt else ""
+    digests = {
+        "bundle": _short(facts.bundle),
+        "release": _short(facts.release),
+        "use case": _short(facts.use_case_digest),
+        "prompt": prompt,
+    }
+    parts = [f"{name} {digest}" for name, digest in digests.items() if digest]
     return ", ".join(parts) or "not recorded"
+
+
+def _short(digest: str) -> str:
+    return digest[:16]
 
 
 def _feedback(event: Feedback) -> str:

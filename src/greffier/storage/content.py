@@ -7,14 +7,14 @@ forget; destroying a tenant's key makes every copy of its parts unreadable, in b
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
+    Delete,
+    Engine,
     Index,
     LargeBinary,
     MetaData,
@@ -165,12 +165,8 @@ class SqliteContentStore:
         Raises:
             ContentUnavailable: The store is out of reach.
         """
-        return self._delete(
-            lambda connection: (
-                connection.execute(
-                    delete(parts_table).where(parts_table.c.tenant == tenant, parts_table.c.event_id == event_id)
-                ).rowcount
-            )
+        return _erase(
+            self._engine, delete(parts_table).where(parts_table.c.tenant == tenant, parts_table.c.event_id == event_id)
         )
 
     def purge(self, before_ms: int) -> int:
@@ -179,11 +175,7 @@ class SqliteContentStore:
         Raises:
             ContentUnavailable: The store is out of reach.
         """
-        return self._delete(
-            lambda connection: (
-                connection.execute(delete(parts_table).where(parts_table.c.stored_ms < before_ms)).rowcount
-            )
-        )
+        return _erase(self._engine, delete(parts_table).where(parts_table.c.stored_ms < before_ms))
 
     def shred(self, tenant: str) -> bool:
         """Destroy a tenant's key: all its parts, copies and backups become unreadable. Return whether there was one.
@@ -191,28 +183,12 @@ class SqliteContentStore:
         Raises:
             ContentUnavailable: The key store is out of reach.
         """
-        try:
-            with self._key_engine.begin() as connection:
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")
-                gone = connection.execute(delete(keys_table).where(keys_table.c.tenant == tenant)).rowcount
-            with self._key_engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        except DBAPIError as error:
-            raise _unavailable(error) from error
-        return bool(gone)
+        return bool(_erase(self._key_engine, delete(keys_table).where(keys_table.c.tenant == tenant)))
 
     def close(self) -> None:
         """Release the files."""
         self._engine.dispose()
         self._key_engine.dispose()
-
-    def _delete(self, act: Callable[[Connection], int]) -> int:
-        try:
-            with self._engine.begin() as connection:
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")  # overwrite, not only unlink
-                return act(connection)
-        except DBAPIError as error:
-            raise _unavailable(error) from error
 
     def _key(self, tenant: str, *, create: bool) -> bytes:
         # Not cached: a destroyed key must stop working at once, in every process.
@@ -244,6 +220,21 @@ class SqliteContentStore:
         except IntegrityError:  # another process was faster: use its key
             return self._stored_key(tenant)
         return wrapped
+
+
+def _erase(engine: Engine, statement: Delete) -> int:
+    """Delete rows so that their bytes are gone from the files: overwritten, and the write-ahead log emptied."""
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            count = connection.execute(statement).rowcount
+        with engine.connect() as connection:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+    except DBAPIError as error:
+        raise _unavailable(error) from error
+    if busy:
+        raise ContentUnavailable("deleted, but the file's write-ahead log is in use and keeps a copy: repeat it")
+    return count
 
 
 def _unavailable(error: DBAPIError) -> ContentUnavailable:
