@@ -23,13 +23,21 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 _KEYWORDS = (
-    "ignore", "disregard", "forget", "override", "bypass", "reveal", "previous", "instructions", "instruction", "system", "prompt", "password", "secret", "rules", "guidelines", "pretend", "unrestricted",
-    "ignoriere", "vergiss", "anweisungen", "vorherigen", "bisherigen", "regeln", "passwort", "ignorez", "oublie", "oubliez", "consignes", "precedentes", "mot de passe", "ignora", "olvida", "instrucciones", "anteriores",
-    "reglas", "contrasena", "dimentica", "istruzioni", "precedenti", "regole", "negeer", "vergeet", "instructies", "vorige", "eerdere", "wachtwoord", "repeat", "print", "above", "developer", "jailbreak", "output", "answer", "without",
+    "ignore", "disregard", "forget", "override", "bypass", "reveal", "previous", "instructions", "instruction",
+    "system", "prompt", "password", "secret", "rules", "guidelines", "pretend", "unrestricted",
+    "ignoriere", "vergiss", "anweisungen", "vorherigen", "bisherigen", "regeln", "passwort", "ignorez", "oublie",
+    "oubliez", "consignes", "precedentes", "mot de passe", "ignora", "olvida", "instrucciones", "anteriores",
+    "reglas", "contrasena", "dimentica", "istruzioni", "precedenti", "regole", "negeer", "vergeet", "instructies",
+    "vorige", "eerdere", "wachtwoord", "repeat", "print", "above", "developer", "jailbreak", "output", "answer",
+    "without",
     "restrictions", "everything", "following", "confidential", "credentials",
 )  # fmt: skip
 _ROT13 = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
-_FILLERS = ("all", "the", "your", "you", "and", "now", "any", "my", "is", "to", "me", "are", "alle", "deine", "tes", "les", "las", "tus", "le", "tue", "of", "as", "in", "with", "do", "not", "tell", "show", "give", "what", "say", "these", "those", "prior", "earlier", "safety", "act", "act as")  # fmt: skip
+_FILLERS = (
+    "all", "the", "your", "you", "and", "now", "any", "my", "is", "to", "me", "are", "alle", "deine", "tes", "les",
+    "las", "tus", "le", "tue", "of", "as", "in", "with", "do", "not", "tell", "show", "give", "what", "say", "these",
+    "those", "prior", "earlier", "safety", "act", "act as",
+)  # fmt: skip
 _LONG_WORD = 9
 _MIN_LEET = 2
 _MIN_READABLE = 0.85

@@ -152,16 +152,17 @@ def _hyperscan(triggers: tuple[tuple[str, bool], ...]) -> Any:
         flags=[_flags(expression, ignore_case) for expression, ignore_case in triggers],
     )
 
-    def note(index: int, _start: int, _end: int, _flags: int, found: list[int]) -> None:
-        found.append(index)
-
     def scan(data: bytes) -> list[int]:
         found: list[int] = []
-        database.scan(data, match_event_handler=note, context=found)
+        database.scan(data, match_event_handler=_note, context=found)
         found.sort()
         return found
 
     return scan
+
+
+def _note(index: int, _start: int, _end: int, _flags: int, found: Any) -> None:
+    found.append(index)
 
 
 def _flags(expression: str, ignore_case: bool) -> int:

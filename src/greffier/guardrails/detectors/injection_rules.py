@@ -17,12 +17,18 @@ from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import after, before, names, unaccented
 
 _MENTIONS = (
-    "what does", "what is a", "what are", "explain", "meaning of", "mean", "phrase", "sentence", "example", "such as", "detect", "prevent", "protect", "defend",
+    "what does", "what is a", "what are", "explain", "meaning of", "mean", "phrase", "sentence", "example", "such as",
+    "detect", "prevent", "protect", "defend",
     'like "', "like '", "called", "was bedeutet", "bedeutet", "erklar", "beispiel", "satz", "schutz", "erkenn", "que signifie", "signifie", "explique", "exemple", "phrase",
-    "detecter", "que significa", "significa", "explica", "ejemplo", "frase", "cosa significa", "spiega", "esempio", "wat betekent", "betekent", "leg uit", "voorbeeld", "zin", "herken",
-    "article", "paper", "blog", "attack", "angriff", "attaque", "ataque", "attacco", "aanval", "research", "translate", "ubersetz", "tradui", "traduc", "vertaal", "how do i", "how can i", "why do", "why does",
+    "detecter", "que significa", "significa", "explica", "ejemplo", "frase", "cosa significa", "spiega", "esempio",
+    "wat betekent", "betekent", "leg uit", "voorbeeld", "zin", "herken",
+    "article", "paper", "blog", "attack", "angriff", "attaque", "ataque", "attacco", "aanval", "research",
+    "translate", "ubersetz", "tradui", "traduc", "vertaal", "how do i", "how can i", "why do", "why does",
 )  # fmt: skip
-_NEGATIONS = ("don't", "do not", "never", "not to", "nicht", "niemals", "ne pas", "n'", "jamais", "nunca", "no ", "non ", "mai ", "niet", "nooit", "without", "ohne", "shouldn't", "should not", "must not", "cannot")  # fmt: skip
+_NEGATIONS = (
+    "don't", "do not", "never", "not to", "nicht", "niemals", "ne pas", "n'", "jamais", "nunca", "no ", "non ",
+    "mai ", "niet", "nooit", "without", "ohne", "shouldn't", "should not", "must not", "cannot",
+)  # fmt: skip
 _QUOTES = "\"'`\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019"
 _UNTRUSTED = frozenset({"document", "tool_output"})
 _MENTION_FACTOR = 0.4

@@ -361,7 +361,9 @@ SCHEMES: tuple[Scheme, ...] = (
 )
 
 GENERIC_LABELS = (
-    "national id", "id number", "identity number", "personal number", "personal id", "social security", "social insurance",
-    "personenkennzahl", "personennummer", "numero d'identite", "numero de securite", "numero de identidad", "numero di identita",
+    "national id", "id number", "identity number", "personal number", "personal id", "social security",
+    "social insurance",
+    "personenkennzahl", "personennummer", "numero d'identite", "numero de securite", "numero de identidad",
+    "numero di identita",
     "identificatienummer", "identiteitsnummer", "persoonsnummer", "numero de identificacion", "numero identificativo",
 )  # fmt: skip

@@ -37,13 +37,20 @@ _PASSPORT_LABELS = (
     "travel document",
 )
 _VEHICLE = (
-    "car", "vehicle", "plate", "registration", "reg", "kennzeichen", "auto", "fahrzeug", "wagen", "pkw", "lkw", "voiture", "vehicule", "plaque",
-    "immatricul", "coche", "matricula", "vehiculo", "targa", "targat", "veicolo", "macchina", "kenteken", "voertuig", "wagen", "van", "truck",
-    "motorrad", "moto", "camion", "furgon", "number plate", "licence", "license", "parked", "parking", "geparkt", "zulassung", "nummerplaat", "bestelwagen",
-    "scooter", "motorbike", "taxi", "fiat", "bmw", "audi", "volkswagen", "vw", "peugeot", "renault", "citroen", "seat", "opel", "ford", "toyota", "mercedes", "tesla",
+    "car", "vehicle", "plate", "registration", "reg", "kennzeichen", "auto", "fahrzeug", "wagen", "pkw", "lkw",
+    "voiture", "vehicule", "plaque",
+    "immatricul", "coche", "matricula", "vehiculo", "targa", "targat", "veicolo", "macchina", "kenteken", "voertuig",
+    "wagen", "van", "truck",
+    "motorrad", "moto", "camion", "furgon", "number plate", "licence", "license", "parked", "parking", "geparkt",
+    "zulassung", "nummerplaat", "bestelwagen",
+    "scooter", "motorbike", "taxi", "fiat", "bmw", "audi", "volkswagen", "vw", "peugeot", "renault", "citroen",
+    "seat", "opel", "ford", "toyota", "mercedes", "tesla",
     "skoda", "nissan", "volvo", "dacia", "hyundai", "kia", "mazda", "golf",
 )  # fmt: skip
-_NOT_PLATES = ("order", "bestell", "commande", "pedido", "ordine", "invoice", "rechnung", "serial", "serien", "room", "raum", "flight", "flug", "vol ", "vuelo", "volo", "vlucht", "ticket", "sku", "model", "modell")  # fmt: skip
+_NOT_PLATES = (
+    "order", "bestell", "commande", "pedido", "ordine", "invoice", "rechnung", "serial", "serien", "room", "raum",
+    "flight", "flug", "vol ", "vuelo", "volo", "vlucht", "ticket", "sku", "model", "modell",
+)  # fmt: skip
 
 
 def _birth(passage: Passage, start: int, end: int) -> tuple[float, int, int]:

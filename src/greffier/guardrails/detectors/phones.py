@@ -7,16 +7,21 @@ from greffier.guardrails.words import after, before, names
 CANDIDATE = r"(?:\+|\b00[ ]?|\(0|\b)[0-9](?:[ ]?[(./-]?[ ]?[0-9]\)?){5,16}"
 
 _LABELS = (
-    "tel", "phone", "call", "mobil", "cell", "fax", "ruf", "handy", "anruf", "numero", "appel", "joindre", "llam", "movil",
+    "tel", "phone", "call", "mobil", "cell", "fax", "ruf", "handy", "anruf", "numero", "appel", "joindre", "llam",
+    "movil",
     "chiam", "cellulare", "bel", "gsm", "bereik", "whatsapp", "sms", "hotline", "contact", "reach", "ring", "text me",
     "erreich", "durchwahl", "phone number", "terugbel", "nummer ist", "number is", "portable", "dial", "richiamare",
 )  # fmt: skip
 _SURE_LABELS = ("tel", "phone", "mobil", "handy", "fax", "gsm", "movil", "cellulare", "portable", "whatsapp", "rückruf")
 _NOT_PHONES = (
-    "order", "invoice", "bestell", "rechnung", "commande", "facture", "pedido", "factura", "ordine", "fattura", "factuur",
-    "version", "serial", "serien", "ticket", "tracking", "paket", "parcel", "colis", "paquete", "pacco", "pakket", "isbn",
-    "iban", "konto", "account", "rekening", "compte", "cuenta", "conto", "ref", "steuer", "kunden", "customer", "client",
-    "cliente", "klant", "article", "artikel", "sku", "ean", "poliza", "polizza", "polis", "police", "vertrag", "contract",
+    "order", "invoice", "bestell", "rechnung", "commande", "facture", "pedido", "factura", "ordine", "fattura",
+    "factuur",
+    "version", "serial", "serien", "ticket", "tracking", "paket", "parcel", "colis", "paquete", "pacco", "pakket",
+    "isbn",
+    "iban", "konto", "account", "rekening", "compte", "cuenta", "conto", "ref", "steuer", "kunden", "customer",
+    "client",
+    "cliente", "klant", "article", "artikel", "sku", "ean", "poliza", "polizza", "polis", "police", "vertrag",
+    "contract",
     "commit", "sha", "port", "seed", "uuid", "id:", "id ", "total", "amount", "eur", "usd", "price",
 )  # fmt: skip
 _REGIONS = {

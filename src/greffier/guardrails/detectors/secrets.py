@@ -19,14 +19,21 @@ FORMATS = read_patterns("secret_formats")
 CONTEXTS = read_patterns("secret_contexts")
 
 _DECOY_PARTS = (
-    "xxxx", "****", "....", "example", "beispiel", "ejemplo", "esempio", "exemple", "voorbeeld", "placeholder", "changeme", "change_me", "change-me",
-    "your-", "your_", "yourt", "yourp", "yourk", "dummy", "redacted", "<", "${", "{{", "%(", "os.environ", "getenv", "process.env", "secrets.", "vault.", "env.", "config.",
-    "settings.", "0000000", "1234567890", "abcdef", "insert", "todo", "todo:", "null", "undefined", "none", "password", "passwort", "secret_key_here", "_here", "token_here", "sample", "aaaaaa", "______", "------",
+    "xxxx", "****", "....", "example", "beispiel", "ejemplo", "esempio", "exemple", "voorbeeld", "placeholder",
+    "changeme", "change_me", "change-me",
+    "your-", "your_", "yourt", "yourp", "yourk", "dummy", "redacted", "<", "${", "{{", "%(", "os.environ", "getenv",
+    "process.env", "secrets.", "vault.", "env.", "config.",
+    "settings.", "0000000", "1234567890", "abcdef", "insert", "todo", "todo:", "null", "undefined", "none",
+    "password", "passwort", "secret_key_here", "_here", "token_here", "sample", "aaaaaa", "______", "------",
 )  # fmt: skip
 _WEAK_VALUES = 3.0
 _PASSPHRASE_WORDS = 4  # "lamp-cloud-stone-tiger"
 _CODE_MARKS = ("(", ")", "[", "]", "{", "}", "->", "::", "$")
-_DIGEST_BEFORE = ("sha256", "sha512", "sha384", "sha1", "md5", "integrity", "commit", "etag", "checksum", "digest", "request-id", "trace", "uuid", "revision", "tx ", "hash", "fingerprint", "base64,", "ssh-rsa", "ssh-ed25519", "public key", "nonce-", "build")  # fmt: skip
+_DIGEST_BEFORE = (
+    "sha256", "sha512", "sha384", "sha1", "md5", "integrity", "commit", "etag", "checksum", "digest", "request-id",
+    "trace", "uuid", "revision", "tx ", "hash", "fingerprint", "base64,", "ssh-rsa", "ssh-ed25519", "public key",
+    "nonce-", "build",
+)  # fmt: skip
 
 
 class Secrets:

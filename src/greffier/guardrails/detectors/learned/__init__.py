@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from greffier.guardrails.detectors.learned.injection import InjectionModel
+from greffier.guardrails.detectors.learned.names import Names
 from greffier.guardrails.ports import Detector
 
 
 def learned_detectors() -> dict[str, Callable[[], Detector]]:
     """Return the constructors of the learned detectors by name; each loads and checks its model file."""
-    return {"injection_model": InjectionModel}
+    return {"injection_model": InjectionModel, "names": Names}

@@ -9,12 +9,23 @@ from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.learned.model_files import MODELS, load_model
 from greffier.guardrails.detectors.learned.name_features import TAGS, feature_table
 from greffier.guardrails.detectors.learned.text import Floats, Ints
-from greffier.guardrails.detectors.learned.tokens import DIGITS, Gazetteer, Tokens, tokenize
+from greffier.guardrails.detectors.learned.tokens import (
+    ALNUM,
+    CAPITAL,
+    DIGITS,
+    LOWER_WORD,
+    MIXED,
+    SHOUTED,
+    Gazetteer,
+    Tokens,
+    tokenize,
+)
 from greffier.guardrails.ports import Passage
 
 _QUIET: Final = 0.03
 """Words below this chance of being part of a name are passed over without decoding."""
 _NEVER: Final = -1e9
+_WORD: Final = 3  # letters
 
 
 class Names:
@@ -99,14 +110,17 @@ class Names:
                 stop += 1
             inside = TAGS.index(f"B-{kind}")
             likely = chances[first + index : first + stop, inside : inside + 2].sum(axis=1)
-            score = float(likely.mean() * 0.5 + likely.min() * 0.5)
+            # An address is long: one odd word in it must not hide it.
+            score = float(likely.mean() if kind == "ADDRESS" else likely.mean() * 0.5 + likely.min() * 0.5)
             spans.append((kind, int(tokens.start[first + index]), int(tokens.end[first + stop - 1]), score))
             index = stop
         return spans
 
 
 def _is_address(tokens: Tokens, start: int, end: int) -> bool:
-    """Whether a span holds a number and a word: an address without a number is a place."""
+    """Whether a span holds a number and a proper word: without a number it is a place, without a word an account."""
     inside = (tokens.start >= start) & (tokens.end <= end)
     shapes: Ints = tokens.shape[inside]
-    return bool((shapes >= DIGITS).any() and (shapes < DIGITS).any())
+    long = tokens.end[inside] - tokens.start[inside] >= _WORD
+    words = long & ((shapes == CAPITAL) | (shapes == LOWER_WORD) | (shapes == MIXED) | (shapes == SHOUTED))
+    return bool(((shapes >= DIGITS) | (shapes == ALNUM)).any() and words.any())
