@@ -8,6 +8,7 @@ from greffier.config.settings import ServerSettings
 from greffier.config.snapshot import Snapshot
 from greffier.gateway.exchange import Bounds
 from greffier.gateway.ports import Pipelines
+from greffier.guardrails.check import Checker
 from greffier.guardrails.screen import Guard
 from greffier.identity.authenticators import Authenticators
 from greffier.identity.tokens import TokenVerifier
@@ -72,7 +73,7 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> tuple[Pipelines, list[P
             owner=workspace.name,
             created=snapshot.built_ms // 1000,
         ),
-        check=CheckPipeline(entrance=entrance, guard=guard),
+        check=CheckPipeline(entrance=entrance, checker=Checker(guard)),
         feedback=FeedbackPipeline(
             entrance=entrance, reader=plant.reader, content=plant.content, observer=plant.metrics
         ),

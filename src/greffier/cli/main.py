@@ -18,6 +18,7 @@ PARTS = {
     "config": "config",
     "keys": "keys",
     "policy": "policy",
+    "guard": "guard",
     "models": "models",
     "audit": "audit",
 }

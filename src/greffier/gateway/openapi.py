@@ -14,7 +14,8 @@ from greffier.gateway.wire.legacy_request import WireLegacy
 from greffier.gateway.wire.messages_request import WireMessages
 from greffier.gateway.wire.moderations import WireModerations
 from greffier.gateway.wire.responses_request import WireResponses
-from greffier.pipeline.asks import CheckRequest, FeedbackRequest
+from greffier.guardrails.check import CheckRequest
+from greffier.pipeline.asks import FeedbackRequest
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{name}"

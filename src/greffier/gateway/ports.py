@@ -12,8 +12,9 @@ import msgspec
 from greffier.core.chat import ChatRequest, EmbeddingRequest
 from greffier.core.context import Arrival
 from greffier.core.rulings import Ruling
-from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard, ModerationVerdict
-from greffier.pipeline.asks import CheckRequest, FeedbackRequest, ModerationRequest
+from greffier.guardrails.check import CheckRequest, Moderation
+from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard
+from greffier.pipeline.asks import FeedbackRequest, ModerationRequest
 
 T = TypeVar("T")
 Decode = Callable[[], Ruling[T]]
@@ -58,7 +59,7 @@ class CheckPort(Protocol):
         """Answer ``/v1/guardrails/check``; the struct is encoded as it stands."""
         ...
 
-    async def moderate(self, arrival: Arrival, decode: Decode[ModerationRequest]) -> tuple[ModerationVerdict, ...]:
+    async def moderate(self, arrival: Arrival, decode: Decode[ModerationRequest]) -> tuple[Moderation, ...]:
         """One verdict per input, in order."""
         ...
 

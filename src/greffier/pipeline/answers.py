@@ -70,17 +70,3 @@ class ModelCard(msgspec.Struct, frozen=True):
     created: int
     owned_by: str
     title: str = ""
-
-
-class ModerationVerdict(msgspec.Struct, frozen=True):
-    """What the screen measured in one moderated text.
-
-    Attributes:
-        flagged: Whether any rule would act on it.
-        scores: Highest score per category, between 0 and 1.
-        categories: Categories a rule would act on.
-    """
-
-    flagged: bool
-    scores: dict[str, float] = {}
-    categories: tuple[str, ...] = ()

@@ -31,32 +31,3 @@ class FeedbackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edited: bool = False
     reason: Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")] = ""
     comment: Annotated[str, Meta(max_length=4000)] = ""
-
-
-class CheckSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a checked output must not give away."""
-
-    system_prompt: str = ""
-    canary: str = ""
-
-
-class CheckRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A text to run through the guardrails alone.
-
-    Attributes:
-        text: The text.
-        direction: Which stage of a screen examines it.
-        context: Where it comes from; the same words weigh more in a document than typed by the user.
-        lang: ISO 639-1 code if known.
-        session: What an output must not give away.
-        policy: Name of a screen; absent takes the use case's own.
-        explain: Also return the raw score of every classifier, below the threshold too.
-    """
-
-    text: str
-    direction: Literal["input", "output"] = "input"
-    context: Literal["direct", "document", "tool_output", "output"] = "direct"
-    lang: Annotated[str, Meta(max_length=8)] | None = None
-    session: CheckSession | None = None
-    policy: Annotated[str, Meta(max_length=64)] | None = None
-    explain: bool = False

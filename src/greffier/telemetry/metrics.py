@@ -16,7 +16,7 @@ _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _STAGES = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0, 60.0)
 _MICROSECONDS = 1e6
 
-BREAKER_STATES: dict[str, int] = {"closed": 0, "half_open": 1, "open": 2}
+BREAKER_STATES: dict[str, int] = {"closed": 0, "ready": 1, "open": 2}
 
 
 class Metrics:
@@ -54,7 +54,11 @@ class Metrics:
         self._feedback = Counter(names.FEEDBACK, "Verdicts of users.", ("use_case", "outcome"), registry=registry)
         self._reloads = Counter(names.RELOADS, "Snapshot reloads.", ("result",), registry=registry)
         self._breaker = Gauge(
-            names.BREAKER, "0 closed, 1 half open, 2 open.", ("deployment",), multiprocess_mode="max", registry=registry
+            names.BREAKER,
+            "0 closed, 1 ready to probe, 2 open.",
+            ("deployment",),
+            multiprocess_mode="max",
+            registry=registry,
         )
         self._in_flight = Gauge(
             names.IN_FLIGHT, "Requests being answered.", multiprocess_mode="livesum", registry=registry

@@ -28,8 +28,9 @@ from greffier.core.context import Arrival
 from greffier.core.errors import Code
 from greffier.core.rulings import Deny, Refused, Ruling
 from greffier.gateway.ports import Decode, Pipelines
-from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard, ModerationVerdict
-from greffier.pipeline.asks import CheckRequest, FeedbackRequest, ModerationRequest
+from greffier.guardrails.check import CheckRequest, Moderation
+from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard
+from greffier.pipeline.asks import FeedbackRequest, ModerationRequest
 
 T = TypeVar("T")
 
@@ -164,11 +165,11 @@ class ScriptedCheck(_Gate):
         """Flag or allow."""
         return CheckVerdict("flag" if "bad" in self.open(arrival, decode).text else "allow")
 
-    async def moderate(self, arrival: Arrival, decode: Decode[ModerationRequest]) -> tuple[ModerationVerdict, ...]:
+    async def moderate(self, arrival: Arrival, decode: Decode[ModerationRequest]) -> tuple[Moderation, ...]:
         """Flag or allow each."""
         inputs = self.open(arrival, decode).inputs
         return tuple(
-            ModerationVerdict(
+            Moderation(
                 "bad" in text, {"toxicity": 0.9 if "bad" in text else 0.1}, ("toxicity",) * ("bad" in text)
             )
             for text in inputs

@@ -7,7 +7,8 @@ from greffier.gateway.exchange import Exchange
 from greffier.gateway.ports import Pipelines
 from greffier.gateway.wire.embeddings import decode_embeddings, encode_embeddings
 from greffier.gateway.wire.moderations import decode_moderations, encode_moderations
-from greffier.pipeline.asks import CheckRequest, FeedbackRequest
+from greffier.guardrails.check import CheckRequest
+from greffier.pipeline.asks import FeedbackRequest
 
 _encode = msgspec.json.Encoder().encode
 _check_decoder = msgspec.json.Decoder(CheckRequest)

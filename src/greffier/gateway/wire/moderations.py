@@ -8,7 +8,7 @@ from msgspec import Meta
 from greffier.core.context import Arrival
 from greffier.core.rulings import Allow, Deny, Ruling
 from greffier.gateway.decoding import decode
-from greffier.pipeline.answers import ModerationVerdict
+from greffier.guardrails.check import Moderation
 from greffier.pipeline.asks import ModerationRequest
 
 _encode = msgspec.json.Encoder().encode
@@ -60,13 +60,13 @@ def decode_moderations(body: bytes, *, max_depth: int) -> Ruling[ModerationReque
     return Allow(ModerationRequest(texts, wire.model or ""), "gateway.decode")
 
 
-def encode_moderations(verdicts: tuple[ModerationVerdict, ...], arrival: Arrival) -> bytes:
+def encode_moderations(verdicts: tuple[Moderation, ...], arrival: Arrival) -> bytes:
     """The body of the answer."""
     results = [_result(verdict) for verdict in verdicts]
     return _encode({"id": f"modr_{arrival.request_id.removeprefix('req_')}", "model": MODEL, "results": results})
 
 
-def _result(verdict: ModerationVerdict) -> dict[str, object]:
+def _result(verdict: Moderation) -> dict[str, object]:
     names = dict.fromkeys((*OPENAI_CATEGORIES, *verdict.scores, *verdict.categories))
     return {
         "flagged": verdict.flagged,
