@@ -43,7 +43,7 @@ def split_jws(token: str) -> Jws:
 
 
 def read_object(data: bytes) -> dict[str, Any]:
-    """Decode a JSON object; a member that occurs twice, ``NaN`` and ``Infinity`` are refused (RFC 8725 section 2.4 f.).
+    """Decode a JSON object; a member that occurs twice, ``NaN`` and ``Infinity`` are refused (RFC 7519 section 4).
 
     Raises:
         Malformed: It is not such an object, or nested deeper than the decoder can follow.

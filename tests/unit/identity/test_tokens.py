@@ -143,7 +143,7 @@ async def test_an_ecdsa_signature_of_zeros_is_wrong(
         assert (await refused(verifier, f"{head}.{body}.{b64(bytes(size))}", clock)).rule == "identity.token.signature"
 
 
-# Keys (RFC 8725 sections 2.7 and 3.10)
+# Keys (RFC 8725 sections 2.9 and 3.10)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ async def test_a_bound_token_is_no_bearer_token(
     assert (await refused(verifier, token, clock)).rule == "identity.token.bound"
 
 
-# Ambiguity (RFC 8725 sections 2.4 and 3.2)
+# Ambiguity (RFC 8725 sections 2.6 and 3.7)
 
 
 async def test_a_claim_given_twice(verifier: TokenVerifier, issuer: MemoryIssuer, clock: ManualClock) -> None:
