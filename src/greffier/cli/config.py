@@ -25,7 +25,7 @@ from greffier.config.demo import write_schemas
 from greffier.config.diff import Change, diff
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import Problem, printable
-from greffier.config.releases import revision_in_force
+from greffier.config.releases import load_release, revision_in_force
 from greffier.config.signing import fingerprint
 
 app = typer.Typer(help="Check, build, sign, show and compare workspaces.", no_args_is_help=True)
@@ -116,11 +116,12 @@ def show(
     kind: Annotated[str, typer.Argument(help="What to show in full: use_cases, models, screens...")] = "",
     name: Annotated[str, typer.Argument(help="Which one.")] = "",
     workspace: WorkspaceOption = Path(),
+    in_force: Annotated[bool, typer.Option("--in-force", help="Show the release in force, not the files.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the workspace as the gateway would see it, every default written out."""
     with explained(as_json=as_json):
-        bundle = build(workspace)
+        bundle = load_release(WorkspacePaths(workspace))[0] if in_force else build(workspace)
     content = explicit(bundle.content)
     if kind and kind not in _ENTITIES:
         raise typer.BadParameter(f"choose one of: {', '.join(_ENTITIES)}")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from greffier.config.checks.everything import check
-from greffier.config.problems import ConfigError, Problem
+from greffier.config.problems import ConfigError, Problem, printable
 from greffier.config.settings import PromptFront, WorkspaceSettings
 from greffier.config.workspace import Sources, read_sources
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
@@ -79,7 +79,7 @@ def build(root: Path) -> Bundle:
         count = "1 mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
         raise ConfigError(
             "workspace_invalid",
-            f"The workspace has {count}; the first: {errors[0].file}:{errors[0].line}: {errors[0].message}",
+            f"The workspace has {count}; the first: {printable(errors[0].file)}:{errors[0].line}: {errors[0].message}",
             "Run 'greffier config check' and correct what it lists.",
             errors,
         )

@@ -1,6 +1,7 @@
 """From a bundle to the Snapshot that the data plane owns."""
 
 from greffier.config.bundle import Bundle, digest
+from greffier.config.permitted import permitted_data_classes
 from greffier.config.settings import WorkspaceSettings
 from greffier.config.snapshot import Snapshot
 from greffier.core.deployment import Deployment, Price, Timeouts
@@ -54,7 +55,7 @@ def _deployment(name: str, settings: DeploymentSettings, workspace: WorkspaceSet
         model=settings.model,
         location=settings.location,
         region=settings.region,
-        data_classes=data_classes(settings, workspace),
+        data_classes=permitted_data_classes(settings, workspace),
         price=_price(settings.price),
         timeouts=Timeouts(timeouts.connect_s, timeouts.first_token_s, timeouts.total_s),
         capabilities=settings.capabilities,
@@ -62,14 +63,6 @@ def _deployment(name: str, settings: DeploymentSettings, workspace: WorkspaceSet
         context_tokens=settings.context_tokens,
         extra_parameters=settings.extra_parameters,
     )
-
-
-def data_classes(settings: DeploymentSettings, workspace: WorkspaceSettings) -> tuple[str, ...]:
-    """Data classes a deployment may process: as written, or all on our own machines, or those allowed outside."""
-    if settings.data_classes is not None:
-        return settings.data_classes
-    on_premises = settings.location == "on_premises"
-    return tuple(sorted(name for name, c in workspace.data_classes.items() if on_premises or c.external_by_default))
 
 
 def _price(price: PriceSettings | None) -> Price | None:

@@ -1,5 +1,6 @@
 """JSON Schemas derived from the settings types, and what they find wrong with a file, all mistakes at once."""
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, TypeVar
@@ -8,7 +9,7 @@ import jsonschema_rs
 import msgspec
 
 from greffier.config.documents import MAX_PROBLEMS, Document
-from greffier.config.problems import Path, Problem, did_you_mean, quoted
+from greffier.config.problems import Path, Problem, did_you_mean, dotted, quoted
 from greffier.config.settings import ModelFile, PromptFront, WorkspaceSettings
 from greffier.core.settings import Settings
 from greffier.guardrails.settings import GuardrailFile
@@ -128,6 +129,7 @@ def json_schema(kind: type[Settings]) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(kind)}
 
 
+_DECODER_PATH = re.compile(r"at `\$(.*)`$")
 _COMPILED: dict[type[Settings], Schema] = {}
 
 
@@ -144,7 +146,25 @@ def decode(document: Document, kind: type[T]) -> tuple[T | None, list[Problem]]:
     try:
         return msgspec.convert(document.value, kind), []
     except msgspec.ValidationError as error:
-        return None, [document.problem((), "wrong_value", f"{error}.", "Correct the value that the message names.")]
+        return None, [_decoding_problem(document, str(error))]
+
+
+def _decoding_problem(document: Document, message: str) -> Problem:
+    """Place what the schema lets pass and the decoder does not: ``5.0`` is an integer to JSON Schema only."""
+    found = _DECODER_PATH.search(message)
+    steps = found.group(1) if found else ""
+    pattern = re.compile(re.escape(steps).replace(re.escape("[...]"), r"(?:\.[^.\[\]]+|\[[0-9]+\])"))
+    matching = [path for path in document.values if pattern.fullmatch(f".{dotted(path)}")]
+    floats = [path for path in matching if isinstance(_at(document.value, path), float)]
+    remedy = "Write whole numbers without a point." if floats else "Correct the value that the message names."
+    path: Path = next(iter(floats or matching), ())
+    return document.problem(path, "wrong_value", f"{message.partition(' - at ')[0]}.", remedy)
+
+
+def _at(value: Any, path: Path) -> Any:
+    for step in path:
+        value = value[step]
+    return value
 
 
 def _best_branch(branches: list[list[Any]], path: Path) -> list[Any]:

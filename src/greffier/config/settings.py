@@ -48,7 +48,8 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     """``greffier.yaml``.
 
     ``unsafe_development_mode`` lets an unsigned bundle run. It is announced at every start, in ``/healthz`` and in each
-    record, and has no place in production.
+    record, and has no place in production. ``bundle_keys``: SHA-256 fingerprints of the keys a release is expected to
+    be signed with; it narrows what the gateway's own trusted keys allow, and grants nothing.
     """
 
     schema: Literal[1]

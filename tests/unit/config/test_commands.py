@@ -128,6 +128,13 @@ def test_from_key_to_signed_release(demo: Path, run: Run) -> None:
     assert built["signed_by"] == key["fingerprint"]
     snapshot = load_snapshot(WorkspacePaths(demo))
     assert (snapshot.revision, snapshot.signed_by) == (built["revision"], "release-team")
+    settings = demo / "greffier.yaml"
+    settings.write_text(settings.read_text().replace("requests_per_minute: 600", "requests_per_minute: 1"))
+    checked = run("config", "check", "-w", demo, "--json").json
+    assert checked["in_force"] == built["revision"] != checked["revision"]
+    assert "in force is another release" in run("config", "check", "-w", demo).out
+    shown = run("config", "show", "workspace", "--in-force", "-w", demo, "--json").json
+    assert "'requests_per_minute': 600" in str(shown)
 
 
 def test_signed_elsewhere_and_activated_here(demo: Path, tmp_path: Path, run: Run) -> None:

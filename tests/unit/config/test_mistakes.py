@@ -71,6 +71,16 @@ CASES = [
     (USE, "owner: owner", "owner: &x owner", "yaml_anchor", "&x", "anchors and aliases", "Write the value out"),
     (USE, "owner: owner@", "owner: !!python/name:os.system owner@", "yaml_tag", "!!python", "tags", "Remove"),
     (USE, "on: 2026-11-24", "on: last week", "wrong_value", "last week", "Expected a date", "YYYY-MM-DD"),
+    (SETTINGS, "requests_per_minute: 600", "requests_per_minute: 5.0", "wrong_value", "5.0", "got `float`", "whole"),
+    (
+        MODELS,
+        "deployment: local-smollm2",
+        "deployment: local-smollm2\n        weight: 1e2",
+        "wrong_value",
+        "1e2",
+        "",
+        "who",
+    ),
     (SETTINGS, "currency: EUR", "currency: Euro", "wrong_value", "Euro", "a currency code", "EUR"),
     (SETTINGS, "  demo:\n", "  Demo Tenant:\n", "wrong_value", "Demo Tenant", "an identifier", "63"),
     (SETTINGS, "schema: 1", "schema: 2", "wrong_value", "2", "Expected one of 1", "Known: 1."),
@@ -272,6 +282,14 @@ def test_a_use_case_kept_on_premises_needs_a_model_there(demo: Path) -> None:
     edit(demo, USE, "models: [assistant]", "models: [assistant, far]\non_premises_only: true")
     problems = check_workspace(demo)
     assert [(p.code, p.path) for p in problems] == [("unreachable_model", "models[1]")]
+
+
+def test_a_data_class_that_no_deployment_may_process_is_a_warning(demo: Path) -> None:
+    write(demo, "models/far.yaml", EXTERNAL)
+    edit(demo, USE, "models: [assistant]", "models: [assistant, far]")
+    problems = check_workspace(demo)
+    assert {(p.code, p.severity, p.path) for p in problems} == {("unserved_data_class", "warning", "models[1]")}
+    assert [name in str(problems) for name in ("special_category", "payment", "personal")] == [True, True, False]
 
 
 EXTERNAL = """\

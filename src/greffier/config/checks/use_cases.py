@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from greffier.config.checks.references import all_exist, exists, known_models
+from greffier.config.permitted import permitted_data_classes
 from greffier.config.problems import Problem, did_you_mean
 from greffier.config.workspace import Located, Sources
 from greffier.policy.settings import UseCaseSettings
@@ -126,3 +127,17 @@ def _reachable(place: Located[UseCaseSettings], sources: Sources) -> Iterator[Pr
                 f"No permitted deployment of the model '{name}' lies in {', '.join(use_case.regions)}.",
                 f"The model is deployed in: {', '.join(sorted({d.region for d in permitted}))}.",
             )
+            continue
+        if sources.settings is not None:
+            workspace = sources.settings.value
+            usable = [d for d in permitted if not use_case.regions or d.region in use_case.regions]
+            served = {name for d in usable for name in permitted_data_classes(d, workspace)}
+            for data_class in use_case.data_classes:
+                if data_class in workspace.data_classes and data_class not in served:
+                    yield place.problem(
+                        ("models", index),
+                        "unserved_data_class",
+                        f"No deployment of the model '{name}' may process '{data_class}'; such requests are refused.",
+                        "Add a deployment that may, or remove the class from the use case.",
+                        warning=True,
+                    )
