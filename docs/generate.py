@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from event_reference import events_page
+
 from greffier.core.errors import REFUSALS, Code
 
 HERE = Path(__file__).resolve().parent
@@ -35,7 +37,7 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {REFERENCE / "errors.md": errors_page}
+PAGES = {REFERENCE / "errors.md": errors_page, REFERENCE / "events.md": events_page}
 
 
 def main() -> int:
