@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 
 from greffier.adapters.providers.build import build_provider
 from greffier.core.chat import EmbeddingRequest
@@ -12,7 +13,16 @@ from greffier.core.deployment import Deployment
 from greffier.core.errors import Code
 from greffier.llm.ports import Provider, ProviderError
 from greffier.llm.settings import DeploymentSettings
-from greffier.testing.contracts.provider import MakeProvider, ProviderContract, ask, collect
+from greffier.testing.contracts.provider import (
+    FAST,
+    FAULTS,
+    STREAM_FAULTS,
+    MakeProvider,
+    ProviderContract,
+    ask,
+    collect,
+    deployment,
+)
 from greffier.testing.upstream import Script, ScriptedUpstream
 
 KEY = "upstream-key-0123456789"
@@ -185,3 +195,30 @@ class TestAnthropic(FromSettings):
         with pytest.raises(ProviderError):
             await provider.embed(EmbeddingRequest("m", ("a",)))
         assert upstream.requests == []
+
+
+def test_the_loop_that_serves_in_production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_KEY", KEY)
+
+    async def everything() -> None:
+        async with ScriptedUpstream(api_key=KEY) as upstream:
+            settings = DeploymentSettings(
+                provider="openai_compatible",
+                model="m",
+                location="on_premises",
+                region="eu",
+                base_url=upstream.base_url,
+                secret="env:UPSTREAM_KEY",
+            )
+            provider = build_provider("under-test", settings, deployment(FAST), tmp_path, tmp_path)
+            for _ in range(2):
+                assert (await provider.complete(ask("hi"))).choices[0].message.content == "hi"
+                assert "".join(chunk.text for chunk in await collect(provider, ask("a b c"))) == "a b c"
+            for fault in (*FAULTS, *STREAM_FAULTS):
+                upstream.queue(fault.script)
+                with pytest.raises(ProviderError) as caught:
+                    await collect(provider, ask())
+                assert caught.value.code is fault.code
+            await provider.close()
+
+    uvloop.run(everything())

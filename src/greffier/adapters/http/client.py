@@ -15,6 +15,10 @@ _DRAIN_S = 1.0
 _TUNNEL_OK = 200
 
 
+class BadHeader(ValueError):  # noqa: N818 - named for the condition
+    """A secret or path holds what cannot stand in a request. The message does not repeat it."""
+
+
 class HttpClient:
     """Speaks HTTP/1.1 to one origin, directly or through a forward proxy. Bound to the loop that first uses it.
 
@@ -63,7 +67,7 @@ class HttpClient:
             headers: Besides ``host`` and ``content-length``.
 
         Raises:
-            ValueError: A control character in a header would split the request.
+            BadHeader: A control character in a header would split the request.
         """
         target = self._origin.prefix + path
         lines = [("host", self._origin.authority), ("accept-encoding", "identity"), *headers]
@@ -73,7 +77,7 @@ class HttpClient:
                 lines.append(("proxy-authorization", self._proxy.authorization))
         text = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines)
         if text.count("\r") != len(lines) + 1 or text.count("\n") != len(lines) + 1 or not text.isascii():
-            raise ValueError("a header or path holds line breaks or letters outside ASCII")
+            raise BadHeader("a header or path holds line breaks or letters outside ASCII")
         return text.encode() + b"content-length: "
 
     async def request(self, head: bytes, body: bytes) -> Exchange:

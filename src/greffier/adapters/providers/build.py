@@ -6,7 +6,7 @@ import ssl
 from importlib.util import find_spec
 from pathlib import Path
 
-from greffier.adapters.http import BadUrl, HttpClient, Origin, Proxy, tls_context
+from greffier.adapters.http import BadHeader, BadUrl, HttpClient, Origin, Proxy, tls_context
 from greffier.adapters.providers.anthropic import Anthropic
 from greffier.adapters.providers.local.provider import Local
 from greffier.adapters.providers.local.supervisor import EngineOptions, EngineSupervisor
@@ -51,27 +51,34 @@ def build_provider(
         BadDeployment: A secret, certificate or model file is missing, or a field is wrong or lacking.
     """
     try:
-        match settings.provider:
-            case "openai_compatible":
-                return _openai_compatible(name, settings, deployment, workspace_root)
-            case "openai":
-                return _openai(name, settings, deployment, workspace_root)
-            case "azure_openai":
-                return _azure(name, settings, deployment, workspace_root)
-            case "anthropic":
-                return _anthropic(name, settings, deployment, workspace_root)
-            case "local":
-                return _local(name, settings, deployment, workspace_root, run_dir)
+        return _build(name, settings, deployment, workspace_root, run_dir)
     except SecretMissing as error:
         raise BadDeployment(name, str(error), "Set it before the start, or correct the reference.") from None
     except BadUrl as error:
         raise BadDeployment(name, str(error), "Correct 'base_url' or 'proxy'.") from None
+    except BadHeader:
+        reason = "'secret' or 'api_version' holds line breaks or letters outside ASCII"
+        raise BadDeployment(name, reason, "Correct it; it stands in a header or in the path.") from None
     except WeightsError as error:
         raise BadDeployment(name, error.reason, error.remedy) from None
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         reason = f"a TLS file{where} cannot be used: {error.strerror or error}"
         raise BadDeployment(name, reason, "Correct 'tls'.") from None
+
+
+def _build(name: str, settings: DeploymentSettings, deployment: Deployment, root: Path, run_dir: Path) -> Provider:
+    match settings.provider:
+        case "openai_compatible":
+            return _openai_compatible(name, settings, deployment, root)
+        case "openai":
+            return _openai(name, settings, deployment, root)
+        case "azure_openai":
+            return _azure(name, settings, deployment, root)
+        case "anthropic":
+            return _anthropic(name, settings, deployment, root)
+        case "local":
+            return _local(name, settings, deployment, root, run_dir)
 
 
 def _client(settings: DeploymentSettings, deployment: Deployment, root: Path, base_url: str) -> HttpClient:

@@ -114,8 +114,8 @@ class EngineSupervisor:
     def refresh(self) -> EngineAddress | None:
         """Look again where the engine listens, now: the address known so far did not answer."""
         try:
-            data = self._port_file.read_bytes()
-            self._set(_DECODER.decode(data))
+            found = _DECODER.decode(self._port_file.read_bytes())
+            self._set(found if _is_running(found.pid) else None)
         except FileNotFoundError:
             self._set(None)
         except (OSError, msgspec.DecodeError):
@@ -199,6 +199,15 @@ class EngineSupervisor:
             *("--memory-mib", str(options.memory_mib)),
             *("--parent", str(os.getpid())),
         ]
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process does anything still: what was killed leaves its address behind for a moment (proc(5))."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def _environment() -> dict[str, str]:
