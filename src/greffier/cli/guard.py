@@ -3,6 +3,7 @@
 import asyncio
 import html
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,6 +40,7 @@ _COLOURS = {"deny": "#f8c4c4", "escalate": "#e7c6f5", "require_approval": "#e7c6
 
 @app.command()
 def check(
+    *,
     text: TextArgument,
     workspace: WorkspaceOption = Path(),
     screen: ScreenOption = "default",
@@ -58,6 +60,7 @@ def check(
 
 @app.command()
 def explain(
+    *,
     text: TextArgument,
     workspace: WorkspaceOption = Path(),
     screen: ScreenOption = "default",
@@ -162,7 +165,7 @@ def _page(text: str, response: CheckResponse) -> str:
     """A page without scripts, fonts or links: safe to mail to a reviewer."""
     pieces: list[str] = []
     cuts = sorted({0, len(text), *(f.start for f in response.findings), *(f.end for f in response.findings)})
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         over = [f for f in response.findings if f.start < end and start < f.end]
         piece = html.escape(text[start:end])
         if over:

@@ -10,6 +10,7 @@ import ahocorasick
 import msgspec
 
 from greffier.guardrails.matching import Pattern, PatternSet, Text
+from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.words import fold
 
 
@@ -32,6 +33,8 @@ _KEYWORDS = (
     "without",
     "restrictions", "everything", "following", "confidential", "credentials",
 )  # fmt: skip
+_SINGLE_WORDS = tuple(word for word in _KEYWORDS if " " not in word)
+_SHORTEST_WORD = 5
 _ROT13 = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
 _FILLERS = (
     "all", "the", "your", "you", "and", "now", "any", "my", "is", "to", "me", "are", "alle", "deine", "tes", "les",
@@ -52,24 +55,18 @@ def _word_automaton(words: tuple[str, ...]) -> ahocorasick.Automaton:
     return automaton
 
 
-_SEGMENTER = _word_automaton(tuple(word for word in dict.fromkeys(_KEYWORDS + _FILLERS) if " " not in word))
+_SEGMENTER = _word_automaton(tuple(dict.fromkeys(word for word in _KEYWORDS + _FILLERS if " " not in word)))
 
-_PIECES: tuple[Pattern, ...] = (
-    Pattern("base64", r"[A-Za-z0-9+/_-]{16,}={0,2}(?:\r?\n[A-Za-z0-9+/_-]{4,}={0,2})*", trigger=r"[A-Za-z0-9+/_-]{16}"),
-    Pattern("base32", r"\b[A-Z2-7]{24,}={0,6}", trigger=r"[A-Z2-7]{24}"),
-    Pattern("hex", r"(?:0x|\\x)?[0-9A-Fa-f]{2}(?:[ ,:]?[ ]?(?:0x|\\x)?[0-9A-Fa-f]{2}){7,}", trigger=r"(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:]?[ ]?(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:]?[ ]?(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:]?[ ]?(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:]?[ ]?(?:0x|\\x)?[0-9A-Fa-f]{2}"),
-    Pattern("url", r"[^\s%]*(?:%[0-9A-Fa-f]{2}[^\s%]*){3,}", trigger=r"%[0-9A-Fa-f]{2}"),
-    Pattern("html", r"(?:&(?:#[0-9]{2,7}|#[xX][0-9A-Fa-f]{2,6}|[a-zA-Z]{2,8});?[^&\n]{0,3}){3,}", trigger=r"&#?[A-Za-z0-9]"),
-    Pattern("escapes", r"(?:\\u\{?[0-9A-Fa-f]{4,6}\}?[^\\\n]{0,2}){3,}|(?:\\[0-7]{3}){4,}", trigger=r"\\[u0-7]"),
-    Pattern("binary", r"[01]{8}(?:[ ,]?[01]{8}){3,}", trigger="[01]{8}"),
-    Pattern("decimal", r"\b(?:1?[0-9]{2})(?:[ ,;]{1,2}1?[0-9]{2}){7,}\b", trigger=r"[0-9]{2}[ ,;]{1,2}1?[0-9]{2}[ ,;]{1,2}1?[0-9]{2}[ ,;]{1,2}1?[0-9]{2}[ ,;]"),
-)  # fmt: skip
+_PIECES = tuple(rule for rule in read_patterns("decoding") if rule.id not in {"spaced", "leet"})
 _READINGS: tuple[Pattern, ...] = (
-    Pattern("spaced", r"(?:^|[^A-Za-z0-9])([A-Za-z0-9](?:[ ._*|~+-]{1,3}[A-Za-z0-9]){5,})(?:[^A-Za-z0-9]|$)", trigger=r"[A-Za-z0-9][ ._*|~+-]{1,3}[A-Za-z0-9][ ._*|~+-]{1,3}[A-Za-z0-9][ ._*|~+-]{1,3}[A-Za-z0-9][ ._*|~+-]{1,3}[A-Za-z0-9][ ._*|~+-]{1,3}[A-Za-z0-9]", group=1),
-    Pattern("leet", r"\b[A-Za-z]*[A-Za-z][013457@$!|8+]+[A-Za-z][A-Za-z013457@$!|8+]*|\b[013457@$!|8+][A-Za-z][013457@$!|8+]*[A-Za-z]{1,}", trigger=r"[A-Za-z][013457@$!|8+]{1,2}[A-Za-z]|[013457@$!][A-Za-z]"),
-    *[Pattern(f"rot13-{word}", word, ignore_case=True) for word in (w.translate(_ROT13) for w in _KEYWORDS if " " not in w)],
-    *[Pattern(f"reversed-{word}", word, ignore_case=True) for word in (w[::-1] for w in _KEYWORDS if " " not in w and len(w) > 4)],  # noqa: PLR2004
-)  # fmt: skip
+    *(rule for rule in read_patterns("decoding") if rule.id in {"spaced", "leet"}),
+    *(Pattern(f"rot13-{word.translate(_ROT13)}", word.translate(_ROT13), ignore_case=True) for word in _SINGLE_WORDS),
+    *(
+        Pattern(f"reversed-{word}", word[::-1], ignore_case=True)
+        for word in _SINGLE_WORDS
+        if len(word) >= _SHORTEST_WORD
+    ),
+)
 _HINTS = PatternSet(_PIECES + _READINGS)
 
 

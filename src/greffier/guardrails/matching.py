@@ -27,8 +27,8 @@ class Pattern(msgspec.Struct, frozen=True):
         expression: RE2 syntax; finds the exact span.
         trigger: A cheaper expression that matches wherever ``expression`` does; empty takes ``expression`` itself.
             RE2 and Hyperscan must read it alike, so it holds literals, classes and alternatives only.
-        gate: A coarse expression that every match implies; patterns with the same gate are looked at only when it matched.
-            It keeps the first automaton small, which is what makes a start and a snapshot swap quick.
+        gate: A coarse expression that every match implies; patterns with the same gate are looked at only when it
+            matched. It keeps the first automaton small, which is what makes a start and a snapshot swap quick.
         group: Group whose span is the finding; 0 is the whole match.
         ignore_case: Whether letters match in either case.
         score: Confidence a match deserves before any validation.

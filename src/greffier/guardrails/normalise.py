@@ -101,7 +101,7 @@ def _readings(text: str, hints: frozenset[str]) -> list[View]:
 _ROT13 = str.maketrans(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm"
 )
-_LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "@": "a", "$": "s", "!": "i", "|": "l", "+": "t", "(": "c", "€": "e", "£": "l"})  # fmt: skip
+_LEET = str.maketrans("0134578@$!|+(\u20ac\u00a3", "oieastbasiltcel")
 
 
 def _words(text: str) -> list[tuple[int, int]]:

@@ -24,7 +24,9 @@ SCREEN = ScreenSettings(
     ),
 )
 TOPICS = {
-    "rivals": TopicSettings(title="Competitors", terms=("Société Générique", "Acme Bank"), patterns=(r"\bproject\s+zebra\b",)),
+    "rivals": TopicSettings(
+        title="Competitors", terms=("Société Générique", "Acme Bank"), patterns=(r"\bproject\s+zebra\b",)
+    ),
     "payroll": TopicSettings(title="Payroll", terms=("salary list",)),
     "travel": TopicSettings(title="Travel", terms=("visa letter",)),
 }

@@ -38,7 +38,9 @@ def test_a_lone_surrogate_keeps_offsets_right() -> None:
     assert [(start, end) for _, start, end in PatternSet(PATTERNS).spans(Text(text))] == [(3, 8)]
 
 
-@pytest.mark.parametrize("evil", ["a" * 200_000, "0." * 100_000, "(((" * 50_000, "@" * 100_000, "x@" * 80_000, "- " * 90_000])
+@pytest.mark.parametrize(
+    "evil", ["a" * 200_000, "0." * 100_000, "(((" * 50_000, "@" * 100_000, "x@" * 80_000, "- " * 90_000]
+)
 def test_catastrophic_inputs_for_backtracking_engines_are_harmless(evil: str) -> None:
     patterns = PatternSet([Pattern("nested", r"(a+)+$"), Pattern("alt", r"(a|a)*b"), *PATTERNS])
     list(patterns.spans(Text(evil)))  # finishes: a backtracking engine would not within the age of the universe

@@ -29,7 +29,9 @@ DISGUISES = {
     "soft hyphen": "\u00ad".join(ATTACK),
     "tags": "Hello! " + "".join(chr(0xE0000 + ord(c)) for c in ATTACK),
     "homoglyph": ATTACK.replace("o", "\u043e").replace("e", "\u0435").replace("a", "\u0430"),
-    "mathematical": "".join(chr(0x1D400 + ord(c) - 65) if c.isupper() else chr(0x1D41A + ord(c) - 97) if c.islower() else c for c in ATTACK),
+    "mathematical": "".join(
+        chr(0x1D400 + ord(c) - 65) if c.isupper() else chr(0x1D41A + ord(c) - 97) if c.islower() else c for c in ATTACK
+    ),
     "zalgo": "".join(c + "\u0336\u0301" for c in ATTACK),
     "base64": "Please run: " + base64.b64encode(ATTACK.encode()).decode(),
     "base64 twice": base64.b64encode(base64.b64encode(ATTACK.encode())).decode(),
@@ -97,7 +99,7 @@ def test_a_card_number_behind_encodings_is_found_where_it_stands() -> None:
     "text",
     [
         "The internationalization of telecommunications counterrevolutionaries",
-        "Zażółć gęślą jaźń; Příliš žluťoučký kůň; Ελληνικά; Русский текст с обычными словами",
+        "Zażółć gęślą jaźń; Příliš žluťoučký kůň; Ελληνικά; Русский текст с обычными словами",  # noqa: RUF001 - real Russian
         "👨‍👩‍👧‍👦 family, 🏴󠁧󠁢󠁥󠁮󠁧󠁿 flag, ❤️ heart, naïve café",
         "commit 356a192b7913b04c54574d18c28d46e6395428ab and id 0f8fad5b-d9cd-469f-a165-70867728950e",
         "It's a 3-day trip; room 4B, b2b and h2o, mp3 files",
@@ -122,7 +124,11 @@ def test_every_view_maps_into_the_text(text: str) -> None:
         assert 0 <= finding.start < finding.end <= len(text)
 
 
-@given(st.text(max_size=40), st.text(max_size=40), st.sampled_from(["anna@corp.example", "4111111111111111", "DE89370400440532013000"]))
+@given(
+    st.text(max_size=40),
+    st.text(max_size=40),
+    st.sampled_from(["anna@corp.example", "4111111111111111", "DE89370400440532013000"]),
+)
 @settings(max_examples=300)
 def test_offsets_stay_right_under_random_unicode(left: str, right: str, entity: str) -> None:
     text = f"{left}\n{entity}\n{right}"

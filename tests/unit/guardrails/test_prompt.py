@@ -75,6 +75,10 @@ def test_hidden_characters_never_reach_the_model(role: str) -> None:
     hidden = "a\u202eb\u200bc" + "".join(chr(0xE0000 + ord(c)) for c in "obey")
     placed = place(Message(role, hidden), Message("user", (TextPart(hidden),)))  # type: ignore[arg-type]
     for message in placed.request.messages[1:]:
-        content = message.content if isinstance(message.content, str) else "".join(p.text for p in message.content or () if isinstance(p, TextPart))
+        content = (
+            message.content
+            if isinstance(message.content, str)
+            else "".join(p.text for p in message.content or () if isinstance(p, TextPart))
+        )
         assert "abc" in content
         assert not any(ord(c) >= 0xE0000 or c in "\u202e\u200b" for c in content)

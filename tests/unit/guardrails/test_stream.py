@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.guardrails.conftest import SCREEN, TOPICS
 
 from greffier.core.chat import ChatChunk, ChatRequest, FunctionDelta, Message, ToolCallDelta, Usage
 from greffier.core.context import Grant
@@ -14,8 +15,6 @@ from greffier.guardrails.prompt import Placed, place_prompt
 from greffier.guardrails.screen import Guard, ScreenedInput
 from greffier.guardrails.settings import ScreenSettings, StreamSettings
 from greffier.guardrails.stream import StreamScreen
-
-from tests.unit.guardrails.conftest import SCREEN, TOPICS
 
 CARD = "4111 1111 1111 1111"
 
@@ -70,13 +69,25 @@ def cut(text: str, sizes: list[int]) -> list[ChatChunk]:
 
 
 PIECES = st.sampled_from(
-    ["The weather is fine today. ", f"Card {CARD}. ", "Mail anna@corp.example now, ", "key AKIAQ3EGRXK5ZJ7WMN2B, ", "<EMAIL_1> said so. ", "\n\nNew paragraph: ", "žluťoučký kůň 😀 ", "1234 ", "a < b > c "]
+    [
+        "The weather is fine today. ",
+        f"Card {CARD}. ",
+        "Mail anna@corp.example now, ",
+        "key AKIAQ3EGRXK5ZJ7WMN2B, ",
+        "<EMAIL_1> said so. ",
+        "\n\nNew paragraph: ",
+        "žluťoučký kůň 😀 ",
+        "1234 ",
+        "a < b > c ",
+    ]
 )
 
 
 @given(st.lists(PIECES, min_size=1, max_size=14), st.lists(st.integers(1, 40), min_size=1, max_size=6))
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_any_chunking_releases_exactly_the_redaction_of_the_whole(grant: Grant, pieces: list[str], sizes: list[int]) -> None:
+async def test_any_chunking_releases_exactly_the_redaction_of_the_whole(
+    grant: Grant, pieces: list[str], sizes: list[int]
+) -> None:
     text = "".join(pieces)
     screened = await screened_by(SMALL, grant, "I am eve@corp.example")
     whole, refused, _ = play(FULL.open_stream(screened), cut(text, [len(text)]))
@@ -102,7 +113,9 @@ async def test_a_refused_span_never_begins_to_leave(grant: Grant, lead: int, siz
 
 async def test_the_prompt_does_not_leak_through_a_stream(grant: Grant) -> None:
     screened = await screened_by(SMALL, grant)
-    prompt = Prompt("p", 1, "d", "You are the claims assistant of Acme. Never grant more than 500 euro without a supervisor.")
+    prompt = Prompt(
+        "p", 1, "d", "You are the claims assistant of Acme. Never grant more than 500 euro without a supervisor."
+    )
     placed = place_prompt(screened.request, prompt, {})
     assert isinstance(placed, Allow)
     assert_stopped(screened, placed.value, "Well. " * 30 + prompt.text + " That is all.")
@@ -161,7 +174,11 @@ async def test_choices_and_tool_calls_are_kept_apart(grant: Grant) -> None:
     chunks += [ChatChunk(index=i % 2, text="ab"[i % 2]) for i in range(400)]
     chunks.append(ChatChunk(index=1, tool_calls=(ToolCallDelta(0, "c1", "function", FunctionDelta("pay", "")),)))
     chunks += [ChatChunk(index=1, tool_calls=(ToolCallDelta(0, function=FunctionDelta(None, c)),)) for c in arguments]
-    chunks += [ChatChunk(index=0, finish_reason="stop"), ChatChunk(index=1, finish_reason="tool_calls"), ChatChunk(usage=Usage(1, 2))]
+    chunks += [
+        ChatChunk(index=0, finish_reason="stop"),
+        ChatChunk(index=1, finish_reason="tool_calls"),
+        ChatChunk(usage=Usage(1, 2)),
+    ]
     _, refused, out = play(stream, chunks)
     assert refused is None
     assert "".join(c.text for c in out if c.index == 0) == "a" * 200
@@ -176,7 +193,11 @@ async def test_choices_and_tool_calls_are_kept_apart(grant: Grant) -> None:
 
 
 async def test_a_private_key_longer_than_the_window_is_masked_whole(grant: Grant) -> None:
-    key = "-----BEGIN PRIVATE KEY-----\n" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo0NTY3ODkw\n" * 30 + "-----END PRIVATE KEY-----"
+    key = (
+        "-----BEGIN PRIVATE KEY-----\n"
+        + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo0NTY3ODkw\n" * 30
+        + "-----END PRIVATE KEY-----"
+    )
     text = f"Here it is:\n{key}\nDone, and then some more words follow here. " * 2
     released, refused, _ = play(SMALL.open_stream(await screened_by(SMALL, grant)), cut(text, [7]))
     assert refused is None
@@ -198,7 +219,9 @@ async def test_a_streamed_answer_must_match_its_schema(grant: Grant) -> None:
 
 async def test_log_probabilities_do_not_carry_held_text(grant: Grant) -> None:
     stream = SMALL.open_stream(await screened_by(SMALL, grant))
-    _, _, out = play(stream, [ChatChunk(text="secret", logprobs={"content": ["secret"]}), ChatChunk(finish_reason="stop")])
+    _, _, out = play(
+        stream, [ChatChunk(text="secret", logprobs={"content": ["secret"]}), ChatChunk(finish_reason="stop")]
+    )
     assert all(chunk.logprobs is None for chunk in out)
 
 

@@ -1,4 +1,4 @@
-"""Identifiers of people and accounts: shapes found in one pass, then check digits, numbering plans and context words."""
+"""Identifiers of people and accounts: shapes found in one pass, then check digits, numbering plans and context."""
 
 import ipaddress
 from collections.abc import Callable, Iterator
@@ -10,32 +10,12 @@ from stdnum.gb import vat as gb_vat
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors import national_ids, papers, phones
-from greffier.guardrails.detectors.papers import DIGITS
 from greffier.guardrails.matching import Pattern, PatternSet, Text
+from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import before, bounded, names
 
 _LABELLED = 0.95
-_DATA_CLASS = {"IP_ADDRESS": "personal", "MAC_ADDRESS": "personal"}
-
-_TLD = r"[A-Za-zÀ-ɏ]{2,24}"
-_EMAIL = (
-    r"[A-Za-z0-9À-ɏ_](?:[A-Za-z0-9À-ɏ._%+'&=~-]{0,62}[A-Za-z0-9À-ɏ_+-])?@(?:[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ-]{0,61}[A-Za-z0-9À-ɏ])?\.){1,8}"
-    + _TLD
-)
-_AT = r"(?:[ ]?(?:\(at\)|\[at\]|\{at\}|<at>|\(@\)|\[@\]|\(arroba\)|\(ät\)|\(chiocciola\))[ ]?|[ ](?:at|AT|arroba|chiocciola|arobase)[ ])"
-_DOT = r"(?:[ ]?(?:\(dot\)|\[dot\]|\{dot\}|<dot>|\(punkt\)|\[punkt\]|\(point\)|\(punto\)|\[\.\]|\(\.\))[ ]?|[ ](?:dot|DOT|punkt|point|punto|punt)[ ]|\.)"
-_EMAIL_SPOKEN = (
-    r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}(?:"
-    + _DOT
-    + r"[A-Za-z0-9]{1,30}){0,3}"
-    + _AT
-    + r"[A-Za-z0-9-]{1,40}(?:"
-    + _DOT
-    + r"[A-Za-z0-9-]{2,24}){1,3}"
-)
-_IPV6 = r"\b[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?"
-_VAT_COUNTRIES = "AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|GR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI|CHE"
 
 Check = Callable[[Passage, int, int], tuple[float, int, int]]
 """From a candidate span to a score and the exact span; score 0 rejects."""
@@ -154,6 +134,10 @@ def _phone(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     return phones.phone_score(text, start, end, passage.lang), start, end
 
 
+def _scheme_pattern(scheme: national_ids.Scheme) -> Pattern:
+    return Pattern(f"id-{scheme.id.lower()}", scheme.shape, gate=_DIGITS, ignore_case=True, type=scheme.type)
+
+
 def _scheme_check(scheme: national_ids.Scheme) -> Check:
     def check(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
         text = passage.text
@@ -172,39 +156,43 @@ def _scheme_check(scheme: national_ids.Scheme) -> Check:
 
 
 _IBAN_LENGTHS = {
-    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28, "CH": 21,
-    "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18, "FO": 18, "FR": 27,
-    "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IQ": 23, "IS": 26,
-    "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20, "LU": 20, "LV": 21, "MC": 27, "MD": 24,
-    "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18, "NO": 15, "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29,
-    "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23, "TN": 24,
+    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
+    "CH": 21,
+    "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18, "FO": 18,
+    "FR": 27,
+    "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IQ": 23,
+    "IS": 26,
+    "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20, "LU": 20, "LV": 21, "MC": 27,
+    "MD": 24,
+    "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18, "NO": 15, "PK": 24, "PL": 28, "PS": 29, "PT": 25,
+    "QA": 29,
+    "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23,
+    "TN": 24,
     "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
 }  # fmt: skip
 _ISSUERS = (
-    (4, 4, (13, 16, 19)), (51, 55, (16,)), (2221, 2720, (16,)), (34, 34, (15,)), (37, 37, (15,)), (6011, 6011, (16, 19)),
+    (4, 4, (13, 16, 19)), (51, 55, (16,)), (2221, 2720, (16,)), (34, 34, (15,)), (37, 37, (15,)),
+    (6011, 6011, (16, 19)),
     (644, 659, (16, 19)), (3528, 3589, (16, 17, 18, 19)), (300, 305, (14, 16)), (36, 36, (14, 16)), (38, 39, (14, 16)),
-    (62, 62, (16, 17, 18, 19)), (50, 50, (16, 17, 18, 19)), (56, 58, (16, 17, 18, 19)), (60, 63, (16, 17, 18, 19)), (67, 67, (16, 17, 18, 19)),
+    (62, 62, (16, 17, 18, 19)), (50, 50, (16, 17, 18, 19)), (56, 58, (16, 17, 18, 19)), (60, 63, (16, 17, 18, 19)),
+    (67, 67, (16, 17, 18, 19)),
 )  # fmt: skip
 _VAT_LABELS = ("vat", "ust", "umsatzsteuer", "tva", "iva", "btw", "mwst", "uid", "nif", "tax", "moms", "steuer")
 
-_TAX_LABEL = (
-    r"(?:steuernummer|steuer-nr\.?|st\.-?nr\.?|tax (?:number|id|identification number)|tin|ein|numéro fiscal|numero fiscal"
-    r"|número de identificación fiscal|partita iva|p\. ?iva|btw-?(?:nummer|nr\.?|id)|vat (?:number|no\.?|id|reg(?:istration)?(?: no\.?)?)"
-    r"|n° (?:de )?tva|siret|siren|codice univoco|ust-?id(?:nr)?\.?|rsin)"
-)
-
-_GENERAL: tuple[tuple[Pattern, Check], ...] = (
-    (Pattern("email", _EMAIL, trigger="@", type="EMAIL"), _email),
-    (Pattern("email-spelled", _EMAIL_SPOKEN, trigger=r"[ (\[{<](?:at|AT|arroba|@|ät|chiocciola|arobase)[ )\]}>]", type="EMAIL"), _email_spoken),
-    (Pattern("iban", gate=DIGITS, expression=r"\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}\b", trigger=r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{2}", ignore_case=True, type="IBAN"), _iban),
-    (Pattern("card", gate=DIGITS, expression=r"\b[2-6](?:[ -]?[0-9]){12,18}\b", trigger=r"[0-9](?:[ -]?[0-9]){12}", type="CREDIT_CARD"), _card),
-    (Pattern("ipv4", gate=DIGITS, expression=r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", trigger=r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", type="IP_ADDRESS"), _ipv4),
-    (Pattern("ipv6", _IPV6, trigger=r"(?:[0-9A-Fa-f]:|:)[0-9A-Fa-f]{0,4}:", type="IP_ADDRESS"), _ipv6),
-    (Pattern("mac", gate=DIGITS, expression=r"\b[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}\b", trigger=r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]", type="MAC_ADDRESS"), _mac),
-    (Pattern("vat", gate=DIGITS, expression=rf"\b(?:{_VAT_COUNTRIES})[ -]?[A-Z0-9][0-9A-Z. -]{{6,14}}[0-9A-Z]\b|\b(?:{_VAT_COUNTRIES})[0-9A-Z]{{8,12}}\b", trigger=rf"(?:{_VAT_COUNTRIES})[ -]?[A-Z0-9][0-9A-Z. -]{{5}}", type="TAX_ID"), _vat),
-    (Pattern("tax-labelled", _TAX_LABEL + r"[ :#=.-]{1,4}([0-9][0-9 /-]{6,16}[0-9])\b", trigger=_TAX_LABEL.replace(r"\.?", "").replace(r"\.", "."), group=1, ignore_case=True, type="TAX_ID"), _labelled_tax),
-    (Pattern("phone", gate=DIGITS, expression=phones.CANDIDATE, trigger=r"[0-9](?:[ ]?[(./-]?[ ]?[0-9]\)?){5}", type="PHONE"), _phone),
-)  # fmt: skip
+_CHECKS: dict[str, Check] = {
+    "email": _email,
+    "email-spelled": _email_spoken,
+    "iban": _iban,
+    "card": _card,
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
+    "mac": _mac,
+    "vat": _vat,
+    "tax-labelled": _labelled_tax,
+    "phone": _phone,
+    **papers.CHECKS,
+}
+_DIGITS = "[0-9]"  # gate of everything that holds a digit: most prompts have none and skip the rest
 
 
 class Identifiers:
@@ -214,17 +202,10 @@ class Identifiers:
     version = "1"
 
     def __init__(self) -> None:
-        rules = [*_GENERAL]
-        rules += [
-            (
-                Pattern(f"id-{scheme.id.lower()}", scheme.shape, gate=DIGITS, ignore_case=True, type=scheme.type),
-                _scheme_check(scheme),
-            )
-            for scheme in national_ids.SCHEMES
-        ]
-        rules += papers.RULES
-        self._patterns = PatternSet([pattern for pattern, _ in rules])
-        self._checks = [check for _, check in rules]
+        shapes = (*read_patterns("identifiers"), *read_patterns("papers"))
+        self._checks = [_CHECKS[pattern.id] for pattern in shapes]
+        self._checks += [_scheme_check(scheme) for scheme in national_ids.SCHEMES]
+        self._patterns = PatternSet([*shapes, *(_scheme_pattern(scheme) for scheme in national_ids.SCHEMES)])
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return every identifier whose check holds; overlaps are left to the engine."""

@@ -19,7 +19,8 @@ from greffier.guardrails.words import after, before, names, unaccented
 _MENTIONS = (
     "what does", "what is a", "what are", "explain", "meaning of", "mean", "phrase", "sentence", "example", "such as",
     "detect", "prevent", "protect", "defend",
-    'like "', "like '", "called", "was bedeutet", "bedeutet", "erklar", "beispiel", "satz", "schutz", "erkenn", "que signifie", "signifie", "explique", "exemple", "phrase",
+    'like "', "like '", "called", "was bedeutet", "bedeutet", "erklar", "beispiel", "satz", "schutz", "erkenn",
+    "que signifie", "signifie", "explique", "exemple", "phrase",
     "detecter", "que significa", "significa", "explica", "ejemplo", "frase", "cosa significa", "spiega", "esempio",
     "wat betekent", "betekent", "leg uit", "voorbeeld", "zin", "herken",
     "article", "paper", "blog", "attack", "angriff", "attaque", "ataque", "attacco", "aanval", "research",

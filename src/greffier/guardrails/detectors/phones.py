@@ -4,8 +4,6 @@ import phonenumbers
 
 from greffier.guardrails.words import after, before, names
 
-CANDIDATE = r"(?:\+|\b00[ ]?|\(0|\b)[0-9](?:[ ]?[(./-]?[ ]?[0-9]\)?){5,16}"
-
 _LABELS = (
     "tel", "phone", "call", "mobil", "cell", "fax", "ruf", "handy", "anruf", "numero", "appel", "joindre", "llam",
     "movil",
@@ -62,27 +60,28 @@ def phone_score(text: str, start: int, end: int, lang: str = "") -> float:
     """Confidence that the candidate is a telephone number; 0 when it cannot be one."""
     number = text[start:end]
     digits = sum(char.isdigit() for char in number)
-    if not _MIN_DIGITS <= digits <= _MAX_DIGITS:
+    if not _MIN_DIGITS <= digits <= _MAX_DIGITS or _date_like(number):
         return 0.0
     window = before(text, start)
     labelled = names(window, _LABELS) or names(after(text, end, 12), ("tel", "phone", "fax", "mobil"))
-    if number.startswith("+") or number.startswith("00"):
-        plain = number if number[0] == "+" else "+" + number.lstrip()[2:].lstrip()
-        if _valid(plain, None):
-            return _CERTAIN if number[0] == "+" or labelled else _LIKELY
-        if number[0] == "+":
-            return 0.0
+    if number[0] == "+":
+        return _CERTAIN if _valid(number, None) else 0.0
+    if number.startswith("00") and _valid("+" + number[2:].lstrip(), None):
+        return _CERTAIN if labelled else _LIKELY
+    return _national_score(number, window, lang, labelled=labelled)
+
+
+def _national_score(number: str, window: str, lang: str, *, labelled: bool) -> float:
+    """A number without its country: a label, or the look of a trunk prefix and separators, must speak for it."""
     if names(window[-40:], _NOT_PHONES) and not names(window[-25:], _SURE_LABELS):
         return 0.0
-    separated = any(char in " .-/()" for char in number)
-    if not labelled and not (separated and (number[0] in "0(")):
+    looks_dialled = number[0] in "0(" and any(char in " .-/()" for char in number)
+    if not labelled and not looks_dialled:
         return 0.0
-    if _date_like(number):
+    regions = (*_REGIONS.get(lang, ()), *_ALL_REGIONS) if labelled else _REGIONS.get(lang, _ALL_REGIONS[:9])
+    if not any(_valid(number, region) for region in dict.fromkeys(regions)):
         return 0.0
-    regions = _REGIONS.get(lang, ()) + _ALL_REGIONS if labelled else _REGIONS.get(lang, _ALL_REGIONS[:9])
-    if any(_valid(number, region) for region in dict.fromkeys(regions)):
-        return _CERTAIN if labelled else _LIKELY
-    return 0.0
+    return _CERTAIN if labelled else _LIKELY
 
 
 def _date_like(number: str) -> bool:

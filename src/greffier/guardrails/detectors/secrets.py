@@ -26,7 +26,9 @@ _DECOY_PARTS = (
     "settings.", "0000000", "1234567890", "abcdef", "insert", "todo", "todo:", "null", "undefined", "none",
     "password", "passwort", "secret_key_here", "_here", "token_here", "sample", "aaaaaa", "______", "------",
 )  # fmt: skip
-_WEAK_VALUES = 3.0
+_WEAK_VALUES = 3.0  # bits per character
+_WEAK_PASSWORD = 2.25
+_PASSWORD_RULES = frozenset({"password", "password-named", "login-pair", "connection-string", "flag"})
 _PASSPHRASE_WORDS = 4  # "lamp-cloud-stone-tiger"
 _CODE_MARKS = ("(", ")", "[", "]", "{", "}", "->", "::", "$")
 _DIGEST_BEFORE = (
@@ -106,27 +108,25 @@ _FORMAT_DECOYS = (
 
 
 def _context_score(rule: str, value: str, text: str, start: int) -> float:
+    """Confidence that what a label announces is a secret and no placeholder, word, digest or piece of code."""
     folded = value.lower()
     if any(part in folded for part in _DECOY_PARTS) or len(set(value)) < 4:  # noqa: PLR2004 - "******"
         return 0.0
     if rule == "url-credentials":
         return 0.9
-    window = before(text, start, 40)
     if rule == "entropy":
-        return 0.0 if names(window, _DIGEST_BEFORE) else 0.6
-    classes = _classes(value)
-    bits = entropy(value)
-    if rule in {"password", "password-named", "login-pair", "connection-string", "flag"}:
-        if any(mark in value for mark in ("(", "[", "{")) and value[:1].isalpha() and "." in value:
-            return 0.0  # a call or a subscript: code reads a password, it does not hold one
-        if _plain_word(value):
-            return 0.0
-        return 0.85 if classes >= 2 and bits > _WEAK_VALUES * 0.75 else 0.0  # noqa: PLR2004
-    if any(mark in value for mark in _CODE_MARKS) and rule == "key":
+        return 0.0 if names(before(text, start, 40), _DIGEST_BEFORE) else 0.6
+    if _plain_word(value) or _classes(value) < 2:  # noqa: PLR2004 - letters only is a word
         return 0.0
-    if classes < 2 or bits < _WEAK_VALUES or _plain_word(value):  # noqa: PLR2004 - letters only is a word
-        return 0.0
-    return 0.85
+    if rule in _PASSWORD_RULES:
+        return 0.0 if _reads_a_secret(value) or entropy(value) <= _WEAK_PASSWORD else 0.85
+    is_code = rule == "key" and any(mark in value for mark in _CODE_MARKS)
+    return 0.0 if is_code or entropy(value) < _WEAK_VALUES else 0.85
+
+
+def _reads_a_secret(value: str) -> bool:
+    """Whether the value is code that fetches a secret ("vault.read(name)") rather than one."""
+    return any(mark in value for mark in ("(", "[", "{")) and value[:1].isalpha() and "." in value
 
 
 def _plain_word(value: str) -> bool:

@@ -7,15 +7,18 @@ import numpy as np
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.learned.model_files import MODELS, load_model
-from greffier.guardrails.detectors.learned.name_features import TAGS, feature_table
+from greffier.guardrails.detectors.learned.name_features import CATEGORY_SHIFT, PARTICLE, STREET, TAGS, feature_table
 from greffier.guardrails.detectors.learned.text import Floats, Ints
 from greffier.guardrails.detectors.learned.tokens import (
     ALNUM,
     CAPITAL,
+    COMMA,
     DIGITS,
+    JOINED,
     LOWER_WORD,
     MIXED,
     SHOUTED,
+    SPACE,
     Gazetteer,
     Tokens,
     tokenize,
@@ -26,6 +29,7 @@ _QUIET: Final = 0.03
 """Words below this chance of being part of a name are passed over without decoding."""
 _NEVER: Final = -1e9
 _WORD: Final = 3  # letters
+_GROWTH: Final = 2  # words
 
 
 class Names:
@@ -72,7 +76,7 @@ class Names:
         spans = []
         for first, stop in edges.reshape(-1, 2).tolist():
             tags = self._decode(np.log(chances[first:stop] + 1e-9))
-            spans += self._collect(tokens, chances, first, tags)
+            spans += self._collect(tokens, flags >> CATEGORY_SHIFT, chances, first, tags)
         return [span for span in spans if span[0] != "ADDRESS" or _is_address(tokens, span[1], span[2])]
 
     def _decode(self, logs: Floats) -> list[int]:
@@ -97,7 +101,9 @@ class Names:
             path.append(tag)
         return path[::-1]
 
-    def _collect(self, tokens: Tokens, chances: Floats, first: int, tags: list[int]) -> list[tuple[str, int, int, float]]:
+    def _collect(
+        self, tokens: Tokens, sections: Ints, chances: Floats, first: int, tags: list[int]
+    ) -> list[tuple[str, int, int, float]]:
         spans = []
         index = 0
         while index < len(tags):
@@ -112,9 +118,37 @@ class Names:
             likely = chances[first + index : first + stop, inside : inside + 2].sum(axis=1)
             # An address is long: one odd word in it must not hide it.
             score = float(likely.mean() if kind == "ADDRESS" else likely.mean() * 0.5 + likely.min() * 0.5)
-            spans.append((kind, int(tokens.start[first + index]), int(tokens.end[first + stop - 1]), score))
+            grow = _whole_address if kind == "ADDRESS" else _whole_name
+            left, right = grow(tokens, sections, first + index, first + stop)
+            spans.append((kind, int(tokens.start[left]), int(tokens.end[right - 1]), score))
             index = stop
         return spans
+
+
+def _whole_address(tokens: Tokens, sections: Ints, first: int, stop: int) -> tuple[int, int]:
+    """Take in the house number or the word for a street right before the span."""
+    left = first
+    while left > 0 and first - left < _GROWTH and tokens.gap[left] in {JOINED, SPACE, COMMA}:
+        shape = tokens.shape[left - 1]
+        number = DIGITS < shape <= DIGITS + 4 or shape == ALNUM
+        if not (sections[left - 1] == STREET or (number and tokens.shape[first] < DIGITS)):
+            break
+        left -= 1
+    return left, stop
+
+
+def _whole_name(tokens: Tokens, sections: Ints, first: int, stop: int) -> tuple[int, int]:
+    """Take in the surname after a particle ("de Vries"), and leave a particle out that nothing follows."""
+    right = stop
+    while right - first > 1 and sections[right - 1] == PARTICLE and tokens.shape[right - 1] == LOWER_WORD:
+        if right < len(tokens) and tokens.gap[right] in {JOINED, SPACE}:
+            if tokens.shape[right] in {CAPITAL, MIXED, SHOUTED}:
+                return first, right + 1
+            if sections[right] == PARTICLE and right - stop < _GROWTH:
+                right += 1
+                continue
+        return first, stop - 1
+    return first, right
 
 
 def _is_address(tokens: Tokens, start: int, end: int) -> bool:
