@@ -14,7 +14,7 @@ import pytest
 from greffier.adapters.providers.build import build_provider
 from greffier.adapters.providers.local.engine import publish
 from greffier.adapters.providers.local.provider import Local
-from greffier.adapters.providers.local.supervisor import EngineOptions, EngineSupervisor
+from greffier.adapters.providers.local.supervisor import EngineAddress, EngineOptions, EngineSupervisor
 from greffier.adapters.providers.local.weights import CATALOGUE, DEFAULT_MODEL, models_dir, pulled_path
 from greffier.core.chat import EmbeddingRequest, ImagePart, ImageUrl, Message
 from greffier.core.deployment import Deployment, Timeouts
@@ -24,6 +24,7 @@ from greffier.llm.settings import DeploymentSettings
 from greffier.testing.contracts.provider import MakeProvider, ProviderContract, ask, collect, deployment
 from greffier.testing.upstream import Script, ScriptedUpstream
 
+OPTIONS = EngineOptions(Path("m.gguf"), "m")
 KEY = "engine-key-0123456789"
 WEIGHTS = pulled_path(CATALOGUE[DEFAULT_MODEL], models_dir())
 needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason="run 'greffier models pull' first")
@@ -40,18 +41,19 @@ class TestLocalAgainstAScriptedEngine(ProviderContract):
             yield server
 
     @pytest.fixture
-    def run_dir(self, tmp_path: Path) -> Iterator[Path]:
-        with (tmp_path / "engine-under-test.lock").open("w") as lock:
+    def port_file(self, tmp_path: Path) -> Iterator[Path]:
+        supervisor = EngineSupervisor("under-test", OPTIONS, tmp_path)
+        with supervisor.lock_file.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield tmp_path
+            yield supervisor.port_file
 
     @pytest.fixture
-    async def make_provider(self, upstream: ScriptedUpstream, run_dir: Path) -> AsyncIterator[MakeProvider]:
-        publish(run_dir / "engine-under-test.json", upstream.origin, KEY)
+    async def make_provider(self, upstream: ScriptedUpstream, port_file: Path) -> AsyncIterator[MakeProvider]:
+        publish(port_file, upstream.origin, KEY)
         built: list[Provider] = []
 
         def make(described: Deployment, max_answer_bytes: int) -> Provider:
-            supervisor = EngineSupervisor("under-test", EngineOptions(Path("m.gguf"), "m"), run_dir)
+            supervisor = EngineSupervisor("under-test", OPTIONS, port_file.parent)
             built.append(Local(described, supervisor, max_answer_bytes))
             return built[-1]
 
@@ -59,17 +61,13 @@ class TestLocalAgainstAScriptedEngine(ProviderContract):
         for provider in built:
             await provider.close()
 
-    async def test_the_address_is_private(self, provider: Provider, run_dir: Path) -> None:
-        await provider.complete(ask())
-        assert (run_dir / "engine-under-test.json").stat().st_mode & 0o777 == 0o600
-
     async def test_follows_the_engine_to_a_new_address(
-        self, upstream: ScriptedUpstream, provider: Provider, run_dir: Path
+        self, upstream: ScriptedUpstream, provider: Provider, port_file: Path
     ) -> None:
         await provider.complete(ask())
         await upstream.stop()
         async with ScriptedUpstream(api_key=KEY) as moved:
-            publish(run_dir / "engine-under-test.json", moved.origin, KEY)
+            publish(port_file, moved.origin, KEY)
             moved.queue(Script(say="moved"), Script(say="moved"))
             assert (await provider.complete(ask())).choices[0].message.content == "moved"
             assert "".join(chunk.text for chunk in await collect(provider, ask())) == "moved"
@@ -93,7 +91,8 @@ def local(tmp_path: Path) -> Provider:
 
 
 def engine_pid(tmp_path: Path) -> int:
-    pid: int = msgspec.json.decode((tmp_path / "run" / "engine-real.json").read_bytes())["pid"]
+    [port_file] = (tmp_path / "run").glob("engine-real-*.json")
+    pid: int = msgspec.json.decode(port_file.read_bytes())["pid"]
     return pid
 
 
@@ -144,7 +143,7 @@ async def test_the_real_engine_answers_and_is_shared_restarted_and_stopped(tmp_p
     last = engine_pid(tmp_path)
     await providers[1].close()
     await gone(last)
-    assert not (tmp_path / "run" / "engine-real.json").exists()
+    assert not list((tmp_path / "run").glob("*.json"))
 
 
 @needs_weights
@@ -171,3 +170,17 @@ async def test_the_engine_dies_with_a_killed_worker(tmp_path: Path) -> None:
         worker.kill()
         await worker.wait()
     await gone(pid)
+
+
+def test_another_model_is_another_engine(tmp_path: Path) -> None:
+    other = EngineSupervisor("d", msgspec.structs.replace(OPTIONS, model=Path("other.gguf")), tmp_path)
+    assert EngineSupervisor("d", OPTIONS, tmp_path).lock_file != other.lock_file
+    assert EngineSupervisor("d", OPTIONS, tmp_path).lock_file == EngineSupervisor("d", OPTIONS, tmp_path).lock_file
+
+
+def test_the_address_and_its_key_are_private(tmp_path: Path) -> None:
+    publish(tmp_path / "engine.json", "http://127.0.0.1:1", "key")
+    assert (tmp_path / "engine.json").stat().st_mode & 0o777 == 0o600
+    found = msgspec.json.decode((tmp_path / "engine.json").read_bytes(), type=EngineAddress)
+    assert "key" not in repr(found)
+    assert [file.name for file in tmp_path.iterdir()] == ["engine.json"]

@@ -6,6 +6,7 @@ with it and another worker takes over. The others only read where the engine lis
 
 import asyncio
 import fcntl
+import hashlib
 import logging
 import os
 import sys
@@ -52,6 +53,10 @@ class EngineOptions(msgspec.Struct, frozen=True):
     threads: int = max(1, (os.cpu_count() or 2) - 1)
     memory_mib: int = 0
 
+    def digest(self) -> str:
+        """Eight hex digits that differ when the options do."""
+        return hashlib.sha256(msgspec.json.encode(msgspec.structs.astuple(self), enc_hook=str)).hexdigest()[:8]
+
 
 _DECODER: msgspec.json.Decoder[EngineAddress] = msgspec.json.Decoder(EngineAddress)
 
@@ -63,14 +68,22 @@ class EngineSupervisor:
         deployment: Its name; part of the names of its files.
         options: How to run the engine.
         run_dir: Folder for address, lock and log, private to the owner.
+
+    Attributes:
+        port_file: Where the engine writes its address.
+        lock_file: Who holds it tends the engine.
+        current: Where the engine listens, as far as known.
     """
 
     def __init__(self, deployment: str, options: EngineOptions, run_dir: Path) -> None:
         self._deployment = deployment
         self._options = options
-        self._port_file = run_dir / f"engine-{deployment}.json"
-        self._lock_file = run_dir / f"engine-{deployment}.lock"
-        self._log_file = run_dir / f"engine-{deployment}.log"
+        # The options are part of the name: while a new configuration replaces an old one, both engines run, and neither
+        # answers for the other.
+        stem = f"engine-{deployment}-{options.digest()}"
+        self.port_file = run_dir / f"{stem}.json"
+        self.lock_file = run_dir / f"{stem}.lock"
+        self._log_file = run_dir / f"{stem}.log"
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self.current: EngineAddress | None = None
@@ -82,8 +95,8 @@ class EngineSupervisor:
             OSError: The folder for address and lock cannot be written.
         """
         if self._task is None:
-            self._port_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.port_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._task = asyncio.get_running_loop().create_task(self._run(lock), name=f"engine-{self._deployment}")
 
     async def ready(self, within_s: float) -> EngineAddress | None:
@@ -114,7 +127,7 @@ class EngineSupervisor:
     def refresh(self) -> EngineAddress | None:
         """Look again where the engine listens, now: the address known so far did not answer."""
         try:
-            found = _DECODER.decode(self._port_file.read_bytes())
+            found = _DECODER.decode(self.port_file.read_bytes())
             self._set(found if _is_running(found.pid) else None)
         except FileNotFoundError:
             self._set(None)
@@ -156,7 +169,7 @@ class EngineSupervisor:
             backoff = min(backoff * 2, _MAX_BACKOFF_S)
 
     async def _run_once(self) -> int | None:
-        self._port_file.unlink(missing_ok=True)
+        self.port_file.unlink(missing_ok=True)
         output = os.open(self._log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -174,7 +187,7 @@ class EngineSupervisor:
                 self.refresh()
                 await asyncio.wait((waiting,), timeout=_POLL_S)
         finally:
-            self._port_file.unlink(missing_ok=True)
+            self.port_file.unlink(missing_ok=True)
             self._set(None)
             if process.returncode is None:
                 process.terminate()
@@ -191,7 +204,7 @@ class EngineSupervisor:
             "-m",
             "greffier.adapters.providers.local.engine",
             *("--model", str(options.model)),
-            *("--port-file", str(self._port_file)),
+            *("--port-file", str(self.port_file)),
             *("--name", options.name),
             *("--context", str(options.context)),
             *("--slots", str(options.slots)),
