@@ -70,14 +70,19 @@ class SharedCeilings(RuleBasedStateMachine):
             self.loop.run_until_complete(worker.close())
         self.loop.close()
 
-    @rule(place=st.integers(0, WORKERS - 1), tokens=st.integers(0, 200), spend=st.integers(0, 200))
-    def reserve(self, place: int, tokens: int, spend: int) -> None:
+    @rule(
+        places=st.lists(st.integers(0, WORKERS - 1), min_size=1, max_size=8),
+        tokens=st.integers(0, 20),
+        spend=st.sampled_from((0, 1, 30, 200)),
+    )
+    def reserve(self, places: list[int], tokens: int, spend: int) -> None:
         amounts = {"requests": 1, "tokens": tokens, "concurrent": 1, "spend": spend}
         demands = [(account, amounts[kind]) for kind, account in self.accounts.items()]
-        held = self.loop.run_until_complete(self.workers[place].reserve(demands))
-        if isinstance(held, Hold):
-            self.open[place].append((held, spend))
-            self.requests += 1
+        for place in places:
+            held = self.loop.run_until_complete(self.workers[place].reserve(demands))
+            if isinstance(held, Hold):
+                self.open[place].append((held, spend))
+                self.requests += 1
 
     @rule(place=st.integers(0, WORKERS - 1), part=st.floats(0, 1))
     def settle(self, place: int, part: float) -> None:
