@@ -2,11 +2,7 @@
 import asyncio
 import fcntl
 import resource
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,27 +16,6 @@ from greffier.storage import journal as journal_module
 from greffier.storage.journal import SqliteJournal, SqliteJournalReader
 from greffier.testing.contracts.journal import make_admission
 
-WORKER = """
-import asyncio, sys
-from pathlib import Path
-from greffier.audit.settings import AuditSettings
-from greffier.storage.journal import SqliteJournal
-from greffier.testing.contracts.journal import make_admission
-
-async def caller(journal):
-    while True:
-        event = make_admission()
-        await journal.append(event)
-        sys.stdout.write(event.id + "\\n")  # acknowledged, and only then said
-        sys.stdout.flush()
-
-async def main():
-    journal = SqliteJournal(Path(sys.argv[1]), AuditSettings(append_timeout_ms=60000))
-    await asyncio.gather(*(caller(journal) for _ in range(8)))
-
-asyncio.run(main())
-"""
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -53,38 +28,6 @@ async def journal(path: Path) -> AsyncIterator[SqliteJournal]:
     await opened.append(make_admission())
     yield opened
     await opened.close()
-
-
-@pytest.mark.parametrize("after_s", [0.05, 0.2, 0.33])
-def test_kill_9_of_four_workers_under_load_loses_no_acknowledged_event(
-    path: Path, tmp_path: Path, after_s: float
-) -> None:
-    acknowledged: set[str] = set()
-    for round_ in range(2):
-        said = [tmp_path / f"said-{round_}-{worker}" for worker in range(4)]
-        workers = []
-        for file in said:
-            with file.open("wb") as stdout:
-                workers.append(subprocess.Popen([sys.executable, "-c", WORKER, str(path)], stdout=stdout))
-        try:
-            deadline = time.monotonic() + 60
-            while any(file.stat().st_size == 0 for file in said) and time.monotonic() < deadline:
-                time.sleep(0.01)
-            time.sleep(after_s)
-        finally:
-            for worker in workers:
-                worker.send_signal(signal.SIGKILL)
-            for worker in workers:
-                worker.wait(10)
-        for file in said:
-            lines = file.read_text().splitlines(keepends=True)
-            assert lines, "a worker never wrote"
-            acknowledged |= {line.strip() for line in lines if line.endswith("\n")}
-    kept = list(SqliteJournalReader(path).scan())
-    assert [entry.seq for entry in kept] == list(range(1, len(kept) + 1))
-    identifiers = [parse(entry.data).id for entry in kept]
-    assert len(set(identifiers)) == len(identifiers)
-    assert acknowledged <= set(identifiers)
 
 
 async def test_a_disk_that_takes_no_more_refuses_and_recovers(journal: SqliteJournal, path: Path) -> None:
