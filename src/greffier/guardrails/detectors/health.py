@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.terms import Terms
-from greffier.guardrails.packs import read_lines
+from greffier.guardrails.matching import PatternSet, Text
+from greffier.guardrails.packs import read_lines, read_patterns
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import fold
 
@@ -18,7 +19,31 @@ _ACRONYMS = frozenset(
 _BEFORE = 80
 _AFTER = 50
 _WITH_PERSON = 0.85
+_LIKELY = 0.7
 _ALONE = 0.4
+_SHORTEST = 4
+_FILLERS = frozenset({
+    "from", "with", "of", "has", "had", "have", "and", "for", "the", "a", "an", "his", "her", "my", "their", "that",
+    "this",
+    "rare", "severe", "mild", "future", "possible", "hereditary", "serious", "any", "some", "type", "is", "was", "risk",
+})  # fmt: skip
+_NOT_MEDICAL = frozenset({
+    "performance", "power", "system", "hardware", "network", "server", "disk", "market", "data", "software",
+    "disease", "syndrome", "disorder", "infection", "cancer", "addiction", "transplant", "engine",
+    "build", "login", "payment", "delivery", "connection", "request", "test", "single", "total", "complete", "customer",
+    "lack", "low", "poor", "slow", "high", "the", "this", "that", "any", "and", "its", "bugs", "some", "mangel",
+    "problemen",
+    "problemes", "problemas", "problemi",
+})  # fmt: skip
+
+
+def _skip_fillers(folded: str, start: int, end: int) -> int:
+    """Begin a span after words that only lead up to it ("from a rare disease")."""
+    while True:
+        word, space, _ = folded[start:end].partition(" ")
+        if not space or word not in _FILLERS:
+            return start
+        start += len(word) + 1
 
 
 def _lexicon() -> Iterator[tuple[str, str]]:
@@ -43,17 +68,19 @@ class SpecialCategories:
     def __init__(self) -> None:
         self._terms = Terms(_lexicon())
         self._cues = Terms(_cues())
+        self._words = PatternSet(read_patterns("medical_words"))
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return every term; the score says whether it is about somebody."""
         folded = fold(passage.text)
-        found = [
+        listed = [
             (kind, start, end)
             for kind, start, end in self._terms.find(folded)
             if folded[start:end] not in _ACRONYMS or passage.text[start:end].isupper()
         ]
-        if not found:
-            return ()
+        return self._listed(folded, listed) + self._unlisted(folded, listed)
+
+    def _listed(self, folded: str, found: list[tuple[str, int, int]]) -> tuple[Finding, ...]:
         return tuple(
             Finding(
                 self.name,
@@ -66,6 +93,21 @@ class SpecialCategories:
             )
             for kind, start, end in found
         )
+
+    def _unlisted(self, folded: str, listed: list[tuple[str, int, int]]) -> tuple[Finding, ...]:
+        """Words that are medical by their ending or their place; only with a person, and never inside a listed term."""
+        text = Text(folded)
+        found = []
+        for pattern, first_word, end in self._words.spans(text):
+            start = _skip_fillers(folded, first_word, end)
+            word = folded[start:end].split(" ", 1)[0]
+            if word in _NOT_MEDICAL or any(start < last and first < end for _, first, last in listed):
+                continue
+            if end - start >= _SHORTEST and self._about_somebody(folded, start, end):
+                found.append(
+                    Finding(self.name, "HEALTH", start, end, _LIKELY, pattern.id, data_class="special_category")
+                )
+        return tuple(found)
 
     def _about_somebody(self, folded: str, start: int, end: int) -> bool:
         window = folded[max(0, start - _BEFORE) : start] + " # " + folded[end : end + _AFTER]

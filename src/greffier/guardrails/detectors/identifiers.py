@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 
 from stdnum import iban, luhn
-from stdnum.ch import uid as ch_uid
+from stdnum.ch import vat as ch_vat
 from stdnum.eu import vat
 from stdnum.gb import vat as gb_vat
 
@@ -58,7 +58,7 @@ def _card(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     if not any(lo <= int(number[: len(str(lo))]) <= hi and len(number) in lengths for lo, hi, lengths in _ISSUERS):
         return 0.0, start, end
     text = passage.text
-    if not bounded(text, start, end) or (start and text[start - 1] in ".-" and start > 1 and text[start - 2].isdigit()):
+    if not bounded(text, start, end) or (start > 1 and text[start - 1] in ".-" and text[start - 2].isdigit()):
         return 0.0, start, end
     return _LABELLED, start, end
 
@@ -101,20 +101,23 @@ def _mac(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
 
 
 def _vat(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
-    number = passage.text[start:end]
-    if not bounded(passage.text, start, end):
-        return 0.0, start, end
-    country = number[:2].upper()
-    if country == "CH":
-        valid = ch_uid.is_valid(number)
-    elif country in {"GB", "XI"}:
-        valid = gb_vat.is_valid(number)
-    else:
-        valid = vat.is_valid(number)
-    if not valid:
-        return 0.0, start, end
-    labelled = names(before(passage.text, start), _VAT_LABELS)
-    return (_LABELLED if labelled else 0.8), start, end
+    """Take the longest valid beginning: what follows in capitals may be the next word."""
+    text = passage.text
+    while end - start >= _SHORTEST_VAT:
+        number = text[start:end]
+        if bounded(text, start, end) and _VAT_CHECKS.get(number[:2].upper(), vat.is_valid)(number):
+            labelled = names(before(text, start), _VAT_LABELS)
+            return (_LABELLED if labelled else 0.8), start, end
+        end = max(number.rfind(mark) for mark in " .-") + start
+    return 0.0, start, end
+
+
+_SHORTEST_VAT = 9
+_VAT_CHECKS: dict[str, Callable[[str], bool]] = {
+    "CH": ch_vat.is_valid,
+    "GB": gb_vat.is_valid,
+    "XI": gb_vat.is_valid,
+}
 
 
 def _labelled_tax(passage: Passage, start: int, end: int) -> tuple[float, int, int]:

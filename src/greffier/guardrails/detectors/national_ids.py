@@ -19,6 +19,7 @@ from stdnum.cz import rc as cz_rc
 from stdnum.de import idnr as de_idnr
 from stdnum.dk import cpr as dk_cpr
 from stdnum.ee import ik as ee_ik
+from stdnum.es import cif as es_cif
 from stdnum.es import dni as es_dni
 from stdnum.es import nie as es_nie
 from stdnum.fi import hetu as fi_hetu
@@ -218,6 +219,7 @@ SCHEMES: tuple[Scheme, ...] = (
         weak=False,
         score=0.85,
     ),
+    Scheme("ES_CIF", r"\b[A-HJ-NP-SUVW]-?[0-9]{7}-?[0-9A-J]\b", es_cif.is_valid, ("cif", "nif"), type="TAX_ID"),
     Scheme(
         "IT_CF",
         r"\b[A-Z]{6}[0-9LMNP-V]{2}[A-EHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z]\b",

@@ -64,6 +64,7 @@ _PLATES = ("de", "fr-it", "plain", "es", "gb", "nl", "be-at", "ie", "ch")
 
 CHECKS: dict[str, Check] = {
     "date-of-birth": _birth,
+    "date-of-birth-star": _birth,
     "passport": _passport,
     "passport-mrz": _mrz,
     **{f"plate-{country}": _plate(f"plate-{country}" in _STRONG_PLATES) for country in _PLATES},

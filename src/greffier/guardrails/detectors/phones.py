@@ -7,7 +7,8 @@ from greffier.guardrails.words import after, before, names
 _LABELS = (
     "tel", "phone", "call", "mobil", "cell", "fax", "ruf", "handy", "anruf", "numero", "appel", "joindre", "llam",
     "movil",
-    "chiam", "cellulare", "bel", "gsm", "bereik", "whatsapp", "sms", "hotline", "contact", "reach", "ring", "text me",
+    "chiam", "cellulare", "bel", "gsm", "bereik", "whatsapp", "sms", "hotline", "contact", "reach", "ring", "m:",
+    "t:", "p:", "mob", "text me",
     "erreich", "durchwahl", "phone number", "terugbel", "nummer ist", "number is", "portable", "dial", "richiamare",
 )  # fmt: skip
 _SURE_LABELS = ("tel", "phone", "mobil", "handy", "fax", "gsm", "movil", "cellulare", "portable", "whatsapp", "rückruf")
@@ -65,7 +66,7 @@ def phone_score(text: str, start: int, end: int, lang: str = "") -> float:
     window = before(text, start)
     labelled = names(window, _LABELS) or names(after(text, end, 12), ("tel", "phone", "fax", "mobil"))
     if number[0] == "+":
-        return _CERTAIN if _valid(number, None) else 0.0
+        return _CERTAIN if _valid(number, None) else _LIKELY if labelled and _possible(number) else 0.0
     if number.startswith("00") and _valid("+" + number[2:].lstrip(), None):
         return _CERTAIN if labelled else _LIKELY
     return _national_score(number, window, lang, labelled=labelled)
@@ -92,6 +93,14 @@ def _date_like(number: str) -> bool:
             if lengths[1] <= 2 and lengths[2] in {2, 4}:  # noqa: PLR2004 - DD.MM.YYYY and its kin
                 return True
     return False
+
+
+def _possible(number: str) -> bool:
+    """Whether the length fits the country: numbering plans grow faster than their tables."""
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(number, None))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def _valid(number: str, region: str | None) -> bool:

@@ -11,7 +11,7 @@ BUCKETS: Final = 1 << 16
 FIRST, LAST, COMMON, CITY = 1, 2, 4, 8
 CATEGORY_SHIFT: Final = 4
 """Gazetteer flags: four bits for the kinds of names, the rest the number of a section of ``names.txt``."""
-PARTICLE, STREET = 2, 10
+PARTICLE, STREET = 2, 9
 """Places of these sections in ``names.txt``, from one."""
 
 TAGS: Final = ("O", "B-PERSON", "I-PERSON", "B-ADDRESS", "I-ADDRESS")

@@ -139,16 +139,16 @@ def _whole_address(tokens: Tokens, sections: Ints, first: int, stop: int) -> tup
 
 def _whole_name(tokens: Tokens, sections: Ints, first: int, stop: int) -> tuple[int, int]:
     """Take in the surname after a particle ("de Vries"), and leave a particle out that nothing follows."""
+    if sections[stop - 1] != PARTICLE or tokens.shape[stop - 1] != LOWER_WORD:
+        return first, stop
     right = stop
-    while right - first > 1 and sections[right - 1] == PARTICLE and tokens.shape[right - 1] == LOWER_WORD:
-        if right < len(tokens) and tokens.gap[right] in {JOINED, SPACE}:
-            if tokens.shape[right] in {CAPITAL, MIXED, SHOUTED}:
-                return first, right + 1
-            if sections[right] == PARTICLE and right - stop < _GROWTH:
-                right += 1
-                continue
-        return first, stop - 1
-    return first, right
+    while right < len(tokens) and right - stop < _GROWTH and sections[right] == PARTICLE and tokens.gap[right] == SPACE:
+        right += 1
+    if right < len(tokens) and tokens.gap[right] <= SPACE and tokens.shape[right] in {CAPITAL, MIXED, SHOUTED}:
+        return first, right + 1
+    while stop - first > 1 and sections[stop - 1] == PARTICLE:
+        stop -= 1
+    return first, stop
 
 
 def _is_address(tokens: Tokens, start: int, end: int) -> bool:

@@ -15,6 +15,7 @@ Hashes = npt.NDArray[np.uint64]
 
 _BASE: Final = 0x9E3779B97F4A7C15 | 1
 _INVERSE: Final = pow(_BASE, -1, 1 << 64)
+_MIX: Final = 0xBF58476D1CE4E5B9
 _TABLE: Final = 0x3000
 _CHUNK: Final = 4096
 
@@ -93,6 +94,9 @@ def _word_hashes(folded: Codes, start: Ints, end: Ints) -> Hashes:
         left = (sums[edge] - sums[start[crossing]]) * _INVERSES[first[crossing]]
         lift = _POWERS[(edge - start[crossing]) % _CHUNK]
         hashes[crossing] = left + (sums[stop] - sums[edge]) * lift
+    # The first letter only reaches the low bits of the sum: mix, so that every part of the hash depends on every letter.
+    hashes ^= hashes >> np.uint64(31)
+    hashes *= np.uint64(_MIX)
     return hashes ^ (hashes >> np.uint64(29))
 
 
