@@ -1,20 +1,51 @@
 """How many tokens a text is, without the model's tokenizer: for reservations, and where a server does not say.
 
-No tokenizer is downloaded, so this is an estimate: four bytes of UTF-8 per token, and three tokens of framing per
-message. Common byte-pair tokenizers lie within about a third of it for European languages.
+No tokenizer is downloaded. The estimate weighs what tokenizers treat alike: ASCII letters, digits and signs, and other
+characters by the length of their UTF-8 form. Measured on the first article of the Universal Declaration of Human Rights
+in 15 languages and on code, JSON, numbers, Base64 and emoji, as a multiple of the true count (o200k and cl100k,
+tests/unit/llm/test_tokens.py): Western European languages and code 0.8 to 1.3, Polish and Finnish 0.6 to 0.8, JSON and
+numbers 0.8 to 0.9, Chinese and Japanese 0.7 to 1.0, other scripts 0.5 to 2.6, depending on the tokenizer's age. Small
+vocabularies need up to three times as many tokens for scripts other than Latin.
 """
+
+import string
 
 from greffier.core.chat import ChatRequest, ChatResponse, ImagePart, Message, TextPart, Usage
 
-_BYTES_PER_TOKEN = 4
+_CHARS_PER_TOKEN = 4
 _FRAMING = 3
 _IMAGE_TOKENS = 765  # OpenAI's count for one 1024x1024 image in high detail
 
 
+_LETTERS = (string.ascii_letters + string.whitespace).encode()
+_HIGH = bytes(range(0x80, 0x100))
+_ALL_BUT_LEADS = {
+    length: bytes(byte for byte in range(256) if byte not in leads)
+    for length, leads in ((2, range(0xC2, 0xE0)), (3, range(0xE0, 0xF0)), (4, range(0xF0, 0xF5)))
+}
+_OPAQUE_WORD = 24  # a mean word longer than this is Base64 or the like, which tokenizers cut short
+
+# Hundredths of a token per character.
+_WEIGHT_LETTER = 23
+_WEIGHT_OPAQUE = 45
+_WEIGHT_SIGN = 55
+_WEIGHT_BY_LENGTH = {2: 55, 3: 85, 4: 180}
+
+
 def estimate_text(text: str) -> int:
-    """Tokens of a text; at least one unless it is empty."""
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return -(-size // _BYTES_PER_TOKEN)
+    """Tokens of a text; at least one unless it is empty. Linear in its length, and a few microseconds per kilobyte."""
+    data = text.encode("utf-8", "surrogatepass")
+    rest = data.translate(None, _LETTERS)
+    letters = len(data) - len(rest)
+    opaque = letters > _OPAQUE_WORD * (data.count(b" ") + data.count(b"\n") + 1)
+    hundredths = letters * (_WEIGHT_OPAQUE if opaque else _WEIGHT_LETTER)
+    if rest:
+        signs = len(rest.translate(None, _HIGH))
+        hundredths += signs * _WEIGHT_SIGN
+        if signs != len(rest):
+            for length, weight in _WEIGHT_BY_LENGTH.items():
+                hundredths += len(rest.translate(None, _ALL_BUT_LEADS[length])) * weight
+    return -(-hundredths // 100)
 
 
 def estimate_message(message: Message) -> int:
@@ -51,5 +82,5 @@ def estimate_usage(request: ChatRequest, response: ChatResponse) -> Usage:
 
 def estimate_stream_usage(request: ChatRequest, generated_chars: int) -> Usage:
     """Usage of a stream whose server gave no numbers, or that ended early."""
-    output = -(-generated_chars // _BYTES_PER_TOKEN)
+    output = -(-generated_chars // _CHARS_PER_TOKEN)
     return Usage(input_tokens=estimate_prompt(request), output_tokens=output, estimated=True)
