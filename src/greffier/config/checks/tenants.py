@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from greffier.config.checks.references import environment, exists, known_models
-from greffier.config.problems import Path, Problem, quoted
+from greffier.config.problems import Path, Problem, dotted, quoted
 from greffier.config.settings import WorkspaceSettings
 from greffier.config.workspace import Located, Sources
 from greffier.identity.settings import IssuerSettings
@@ -56,20 +56,21 @@ def _limits(place: Located[WorkspaceSettings], sources: Sources) -> Iterator[Pro
 
 
 def _issuers(place: Located[WorkspaceSettings], sources: Sources) -> Iterator[Problem]:
-    taken: dict[tuple[str, str], str] = {}
+    taken: dict[tuple[str, str], Path] = {}
     for tenant, settings in place.value.tenants.items():
         for index, issuer in enumerate(settings.issuers):
             path: Path = ("tenants", tenant, "issuers", index)
             for key, url in (("issuer", issuer.issuer), ("jwks_uri", issuer.jwks_uri)):
                 yield from _https(place, (*path, key), url)
             yield from _mappings(place, path, issuer, tenant, sources)
-            other = taken.setdefault((issuer.issuer, issuer.audience), tenant)
-            if other != tenant:
+            yield from environment(place, (*path, "proxy"), issuer.proxy)
+            other = taken.setdefault((issuer.issuer, issuer.audience), path)
+            if other != path:
                 yield place.problem(
                     path,
                     "ambiguous_issuer",
-                    f"The tenant '{other}' accepts the same issuer and audience, so a token would belong to both.",
-                    "Give each tenant an audience of its own.",
+                    f"{dotted(other)} accepts the same issuer and audience, so a token would belong to both.",
+                    "Give each its own audience.",
                 )
 
 
