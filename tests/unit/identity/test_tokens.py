@@ -395,6 +395,9 @@ async def test_the_same_token_in_another_spelling(
         f"{head}=.{body}.{signature}",
     ):
         assert (await refused(verifier, other, clock)).rule == "identity.token.format"
+    for ignored in ("\n\n\n\n", "!!!!", "    ", "~~~~"):  # decoders that skip what they do not know would accept these
+        for other in (f"{head}.{body}.{signature[:4]}{ignored}{signature[4:]}", f"{head}{ignored}.{body}.{signature}"):
+            assert (await refused(verifier, other, clock)).rule == "identity.token.format"
     standard = base64.b64encode(base64.urlsafe_b64decode(signature + "==")).rstrip(b"=").decode()
     if standard != signature:
         assert (await refused(verifier, f"{head}.{body}.{standard}", clock)).rule == "identity.token.format"
@@ -473,6 +476,23 @@ async def test_a_withdrawn_key_ends_what_was_remembered(
     (trust,) = trusts_of({"acme": TenantSettings(title="Acme", issuers=(settings,))})
     await keys.ring(trust).refresh()
     assert (await refused(verifier, token, clock)).rule == "identity.token.key"
+
+
+async def test_an_outage_beyond_its_bound_ends_what_was_remembered(
+    settings: IssuerSettings, keys: IssuerKeys, issuer: MemoryIssuer, clock: ManualClock
+) -> None:
+    brief = msgspec.structs.replace(settings, jwks_max_age_s=60, jwks_stale_s=120)
+    verifier = verifier_for(keys, brief, token_cache_s=600)
+    token = good(issuer, clock, exp=clock.wall_ms() // 1000 + 3600)
+    await accepted(verifier, token, clock)
+    issuer.reachable = False
+    clock.advance(180)
+    await accepted(verifier, token, clock)
+    clock.advance(1)
+    await refused(verifier, token, clock, Code.IDENTITY_UNAVAILABLE)
+    issuer.reachable = True
+    clock.advance(5)
+    await accepted(verifier, token, clock)
 
 
 async def test_refusals_never_quote_the_token(
