@@ -2,10 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from event_reference import events_page
+from workspace_reference import schema_text, workspace_page
 
+from greffier.config.schema import KINDS
 from greffier.core.errors import REFUSALS, Code
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +41,12 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {REFERENCE / "errors.md": errors_page, REFERENCE / "events.md": events_page}
+PAGES: dict[Path, Callable[[], str]] = {
+    REFERENCE / "errors.md": errors_page,
+    REFERENCE / "events.md": events_page,
+    REFERENCE / "workspace.md": workspace_page,
+    **{REFERENCE / "schemas" / f"{kind}.json": partial(schema_text, kind) for kind in KINDS},
+}
 
 
 def main() -> int:
