@@ -31,7 +31,7 @@ dev: $(VENV)/.dev ## Install what tests and checks need, real test peers include
 	@scripts/peers
 
 up: install ## Start the platform with a demo workspace and a local model
-	@$(BIN)/greffier up
+	@$(BIN)/greffier up $(ARGS)
 
 test: dev ## Run all tests
 	$(BIN)/pytest -q $(ARGS)

@@ -43,10 +43,12 @@ def jwks_source(base: Path) -> JwksSource:
     return _JwksWhenNeeded(base)
 
 
-def shared_limits(url: str, clock: Clock, *, lease_ms: int, on_unavailable: Literal["local", "deny"]) -> LimitState:
+def shared_limits(
+    url: str, clock: Clock, *, lease_ms: int, on_unavailable: Literal["local", "deny"], hold_ttl_s: float
+) -> LimitState:
     """Limits shared through Valkey or Redis."""
     module = import_module("greffier.adapters.limits.valkey")
-    state = module.ValkeyLimitState(url, clock, lease_ms=lease_ms, on_unavailable=on_unavailable)
+    state = module.ValkeyLimitState(url, clock, lease_ms=lease_ms, on_unavailable=on_unavailable, hold_ttl_s=hold_ttl_s)
     return cast("LimitState", state)
 
 

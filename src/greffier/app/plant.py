@@ -106,12 +106,18 @@ class Plant:
             await asyncio.to_thread(self.traces.close)
 
 
+_HOLD_SLACK_S = 60.0
+
+
 def _limit_state(snapshot: Snapshot, clock: Clock) -> LimitState:
     shared = snapshot.workspace.limits.shared
+    hold_ttl_s = snapshot.workspace.server.request_timeout_s + _HOLD_SLACK_S
     if shared is None:
-        return LocalLimitState(clock)
+        return LocalLimitState(clock, hold_ttl_s=hold_ttl_s)
     url = resolve_value(shared.url)
-    return optional.shared_limits(url, clock, lease_ms=shared.lease_ms, on_unavailable=shared.on_unavailable)
+    return optional.shared_limits(
+        url, clock, lease_ms=shared.lease_ms, on_unavailable=shared.on_unavailable, hold_ttl_s=hold_ttl_s
+    )
 
 
 def _traces(settings: TelemetrySettings) -> optional.ClosableObserver | None:

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _PPM = 1_000_000
 Stage = Literal["input", "output"]
+Ending = Literal["answered", "denied", "failed", "cancelled"]
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -66,6 +67,7 @@ class Answered(msgspec.Struct, frozen=True):
     finish_reason: str = ""
     usage: Usage = Usage()
     cost_micro: int = 0
+    priced: bool = True
     chars: int = 0
     first_token_us: int = 0
     parts: tuple[PartLine, ...] = ()
@@ -126,6 +128,11 @@ class Trail:
         self._attempts.append(AttemptLine(deployment, outcome, us, code))
         self.upstream_us += us
 
+    @property
+    def called(self) -> bool:
+        """Whether a model may have been at work: a call was made that did not plainly fail."""
+        return any(attempt.outcome != "failed" for attempt in self._attempts)
+
     def elapsed_us(self) -> int:
         """Microseconds since the request arrived."""
         return (time.perf_counter_ns() - self._began_ns) // 1000
@@ -156,9 +163,7 @@ class Trail:
         self._admission = admission
         self._rulings.clear()
 
-    async def conclude(
-        self, outcome: Literal["answered", "denied", "failed", "cancelled"], ruling: Deny | None, answer: Answered
-    ) -> None:
+    async def conclude(self, outcome: Ending, ruling: Deny | None, answer: Answered) -> None:
         """Make the outcome durable. Until this returns, the last byte of the answer may not leave. Acts once.
 
         Raises:

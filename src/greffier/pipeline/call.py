@@ -18,6 +18,8 @@ from greffier.router.health import HealthBoard
 
 T = TypeVar("T")
 
+_LONGEST_WAIT_S = 5.0  # a caller is better told to come back than kept waiting longer for a server that asks for it
+
 
 class Called(msgspec.Struct, frozen=True):
     """A plain answer and the deployment that gave it."""
@@ -91,17 +93,19 @@ class Caller:
                 if not error.retryable or not self._health.may_retry(route.model):
                     break
                 if number >= len(route.candidates):  # nobody left to fall back on: give the last one a moment
-                    await asyncio.sleep(max(self._health.backoff_s(route.model, number), error.retry_after_s or 0.0))
+                    wait = max(self._health.backoff_s(route.model, number), error.retry_after_s or 0.0)
+                    if wait > _LONGEST_WAIT_S:
+                        break
+                    await asyncio.sleep(wait)
             began = time.perf_counter_ns()
             try:
                 value = await attempt(deployment)
             except ProviderError as caught:
                 us = (time.perf_counter_ns() - began) // 1000
                 trail.attempted(deployment.name, "failed", us, str(caught.code))
-                if caught.counts_against_health:
-                    self._health.report(
-                        deployment.name, ok=False, latency_s=us / 1e6, retry_after_s=caught.retry_after_s
-                    )
+                # A server that refuses a bad request is well: it answered.
+                well = not caught.counts_against_health
+                self._health.report(deployment.name, well, us / 1e6, caught.retry_after_s)
                 error = caught
             except asyncio.CancelledError:
                 trail.attempted(deployment.name, "cancelled", (time.perf_counter_ns() - began) // 1000)

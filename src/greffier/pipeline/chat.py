@@ -101,9 +101,10 @@ class ChatPipeline:
             release = StreamRelease(visit, grant, placed.request, opened, screen=screen)
             return release.to(self._caller, self._capture)
         called = await enforce(trail, Point.CALL, self._caller.complete(route, placed.request, trail))
+        visit.used = _used(placed.request, called)
         screening = self._guard.screen_output(called.response, screened, placed)
         response = await enforce(trail, Point.SCREEN_OUTPUT, screening)
-        return await self._answer(visit, grant, placed.request, called, response)
+        return await self._answer(visit, grant, response)
 
     def _need(self, request: ChatRequest, grant: Grant) -> Need:
         """What to reserve: bounded by the dearest deployment that may answer, so that it can only be too much."""
@@ -111,25 +112,12 @@ class ChatPipeline:
         price = self._router.worst_price(grant, RouteNeeds(capabilities=capabilities(request)))
         return need_of(request, price, prompt_tokens, self._output_caps[grant.model])
 
-    async def _answer(
-        self, visit: Visit, grant: Grant, sent: ChatRequest, called: Called, response: ChatResponse
-    ) -> ChatAnswer:
+    async def _answer(self, visit: Visit, grant: Grant, response: ChatResponse) -> ChatAnswer:
         """Record the answer, then let it go."""
-        usage = called.response.usage or estimate_usage(sent, called.response)
-        price = called.deployment.price
         text = "".join(c.message.content for c in response.choices if isinstance(c.message.content, str))
-        await visit.answered(
-            Answered(
-                deployment=called.deployment.name,
-                model=called.response.model,
-                finish_reason=response.choices[0].finish_reason or "" if response.choices else "",
-                usage=usage,
-                cost_micro=cost_of(usage, price),
-                chars=len(text),
-                parts=await self._capture.answer(grant, visit.request_id, text),
-            )
-        )
-        shown = msgspec.structs.replace(response, id=visit.request_id, model=grant.model, usage=usage)
+        parts = await self._capture.answer(grant, visit.request_id, text)
+        await visit.answered(msgspec.structs.replace(visit.used, chars=len(text), parts=parts))
+        shown = msgspec.structs.replace(response, id=visit.request_id, model=grant.model, usage=visit.used.usage)
         return ChatAnswer(shown, visit.headers())
 
     def _note_route(
@@ -147,6 +135,20 @@ class ChatPipeline:
             params_digest=hashlib.sha256(params_bytes(request)).hexdigest(),
             data_classes=screened.data_classes,
         )
+
+
+def _used(sent: ChatRequest, called: Called) -> Answered:
+    """What an answer cost, whether or not it passes the output screen."""
+    response, price = called.response, called.deployment.price
+    usage = response.usage or estimate_usage(sent, response)
+    return Answered(
+        deployment=called.deployment.name,
+        model=response.model,
+        finish_reason=response.choices[0].finish_reason or "" if response.choices else "",
+        usage=usage,
+        cost_micro=cost_of(usage, price),
+        priced=price is not None,
+    )
 
 
 def _needs(context: RequestContext, screened: ScreenedInput) -> RouteNeeds:

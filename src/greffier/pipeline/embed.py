@@ -83,6 +83,7 @@ class EmbedPipeline:
                 model=called.response.model,
                 usage=usage,
                 cost_micro=cost_of(usage, called.deployment.price),
+                priced=called.deployment.price is not None,
             )
         )
         return EmbedAnswer(msgspec.structs.replace(called.response, model=grant.model, usage=usage), visit.headers())

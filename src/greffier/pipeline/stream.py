@@ -68,6 +68,7 @@ class _Tally:
             finish_reason=self.finish_reason,
             usage=usage,
             cost_micro=cost_of(usage, self._opened.deployment.price),
+            priced=self._opened.deployment.price is not None,
             chars=self.released_chars,
             first_token_us=self._opened.opened_us,
         )
@@ -92,8 +93,7 @@ class StreamRelease:
             caller: Told when the stream breaks off.
             capture: Keeps the answer where the use case asks for it.
         """
-        visit, tally = self._visit, self._tally
-        return ChatStream(self._chunks(caller, capture), visit.headers(), lambda: visit.abandoned(tally.answered()))
+        return ChatStream(self._chunks(caller, capture), self._visit.headers(), self._abandoned)
 
     async def _chunks(self, caller: Caller, capture: Capture) -> AsyncGenerator[ChatChunk, None]:
         """Yield screened fragments; the last ones leave only once the outcome is durable."""
@@ -119,14 +119,22 @@ class StreamRelease:
             caller.broke_off(opened)
             trail.attempted(opened.deployment.name, "broke off", tally.upstream_us(), str(error.code))
             refused = Refused(denial(error))
-            raise await visit.refused(refused, tally.answered()) from error
+            raise await self._refused(refused) from error
         except Refused as refused:
-            raise await visit.refused(refused, tally.answered()) from refused
+            raise await self._refused(refused) from refused
         except (asyncio.CancelledError, GeneratorExit):
-            await visit.abandoned(tally.answered())
+            await self._abandoned()
             raise
         finally:
             await _close(opened.rest)
+
+    async def _refused(self, refused: Refused) -> Refused:
+        self._visit.used = self._tally.answered()
+        return await self._visit.refused(refused)
+
+    async def _abandoned(self) -> None:
+        self._visit.used = self._tally.answered()
+        await self._visit.abandoned()
 
     def _ours(self, chunk: ChatChunk) -> ChatChunk:
         """Under our identifier and the model name the caller asked for; which server answered is in the headers."""

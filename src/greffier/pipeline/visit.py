@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from greffier.boundary.points import Point
-from greffier.boundary.trail import Answered, Evidence, Trail, enforce, enforce_now
+from greffier.boundary.trail import Answered, Ending, Evidence, Trail, enforce, enforce_now
 from greffier.core.context import Arrival, Ask, Grant, RequestContext
 from greffier.core.errors import Code
 from greffier.core.rulings import Deny, Refused
@@ -47,6 +47,7 @@ class Visit:
         self.hold: Reservation | None = None
         self._limits = limits
         self._over = False
+        self.used = NOT_ANSWERED
         self.request_id = arrival.request_id
 
     def identified(self, context: RequestContext) -> None:
@@ -81,36 +82,44 @@ class Visit:
             Refused: The outcome could not be made durable.
         """
         self._over = True
-        await self._close("answered", None, answer)
+        self.used = answer
+        await self._close("answered", None)
 
-    async def refused(self, refused: Refused, answer: Answered = NOT_ANSWERED) -> Refused:
+    async def refused(self, refused: Refused) -> Refused:
         """Settle and record a refusal, and return what the caller is to be told."""
         if not self._over:
             self._over = True
             failed = refused.ruling.code.startswith("upstream") or refused.ruling.code is Code.INTERNAL_ERROR
             try:
-                await self._close("failed" if failed else "denied", refused.ruling, answer)
+                await self._close("failed" if failed else "denied", refused.ruling)
             except Refused as unrecorded:
                 refused = unrecorded
         return Refused(refused.ruling, (*self.headers(), *refused.headers))
 
-    async def abandoned(self, answer: Answered = NOT_ANSWERED) -> None:
+    async def abandoned(self) -> None:
         """Settle and record that the caller hung up; what had been generated until then is paid for."""
         if self._over:
             return
         self._over = True
         try:
-            await self._close("cancelled", GONE, answer)
+            await self._close("cancelled", GONE)
         except Refused:
             return  # logged by the trail; there is nobody left to tell
 
-    async def _close(self, how: Any, ruling: Deny | None, answer: Answered) -> None:
-        await _to_the_end(self._settle_and_conclude(how, ruling, answer))
+    async def _close(self, how: Ending, ruling: Deny | None) -> None:
+        await _to_the_end(self._settle_and_conclude(how, ruling))
 
-    async def _settle_and_conclude(self, how: Any, ruling: Deny | None, answer: Answered) -> None:
+    async def _settle_and_conclude(self, how: Ending, ruling: Deny | None) -> None:
         if self.hold is not None:
-            await self._limits.settle(self.hold, Spent(answer.usage.total_tokens, answer.cost_micro))
-        await self.trail.conclude(how, ruling, answer)
+            await self._limits.settle(self.hold, self._spent())
+        await self.trail.conclude(how, ruling, self.used)
+
+    def _spent(self) -> Spent:
+        """What to charge. Where a model was called and nobody knows what it used, the reservation counts as spent."""
+        used = self.used
+        if used.deployment:
+            return Spent(used.usage.total_tokens, used.cost_micro if used.priced else None)
+        return Spent(None, None) if self.trail.called else Spent(0, 0)
 
 
 class Entrance(msgspec.Struct, frozen=True):
