@@ -79,6 +79,7 @@ class RequestFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     actor: str = ""
     actor_type: str = ""
     authn: str = ""
+    credential: str = ""
     roles: tuple[str, ...] = ()
     surface: str = ""
     action: str = ""
@@ -140,6 +141,7 @@ class Outcome(Event, frozen=True, omit_defaults=True, kw_only=True, tag_field="k
     cached_tokens: int = 0
     tokens_estimated: bool = False
     cost_micro: int = 0
+    charged_micro: int | None = None
     output_chars: int = 0
     output_commit: str = ""
     ai_marked: bool = True
