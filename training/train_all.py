@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import train_injection
+import train_names
 
 from greffier.guardrails.detectors.learned.model_files import MODELS, SUMS
 
@@ -28,7 +29,7 @@ def save(name: str, arrays: dict[str, npt.NDArray[Any]], folder: Path) -> None:
     print(name, (folder / f"{name}.npz").stat().st_size, "bytes")
 
 
-TRAINERS = {"injection": lambda data: train_injection.train(data)[0]}
+TRAINERS = {"injection": lambda data: train_injection.train(data)[0], "names": train_names.train}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Names of persons and postal addresses: a linear tagger with gazetteers, decoded over the stretches that look like one."""
+"""Names of persons and postal addresses: a linear tagger with gazetteers, decoded where a name is likely."""
 
 from pathlib import Path
 from typing import Final
@@ -56,7 +56,9 @@ class Names:
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return the names and addresses that are likely enough to act on."""
         return tuple(
-            Finding(detector=self.name, type=kind, start=start, end=end, score=score, rule="tagger", data_class="personal")
+            Finding(
+                detector=self.name, type=kind, start=start, end=end, score=score, rule="tagger", data_class="personal"
+            )
             for kind, start, end, score in self._spans(passage.text)
             if score >= self._least[kind]
         )

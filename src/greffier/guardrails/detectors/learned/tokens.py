@@ -37,7 +37,14 @@ _CLASS: Final = np.array([_class_of(code) for code in range(_TABLE)], dtype=np.i
 # What stands between two words, by rising precedence: the strongest character in the gap decides.
 JOINED, SPACE, OTHER, COMMA, STOP, COLON, NEWLINE = range(7)
 _GAP: Final = np.full(_TABLE, OTHER, dtype=np.int64)
-for _chars, _kind in (("-'\u2019\u2010", JOINED), (" \t\u00a0", SPACE), (",", COMMA), (".!?", STOP), (":;", COLON), ("\n\r", NEWLINE)):
+for _chars, _kind in (
+    ("-'\u2019\u2010", JOINED),
+    (" \t\u00a0", SPACE),
+    (",", COMMA),
+    (".!?", STOP),
+    (":;", COLON),
+    ("\n\r", NEWLINE),
+):
     _GAP[[ord(_char) for _char in _chars]] = _kind
 
 # Shapes of words.
@@ -94,7 +101,7 @@ def _word_hashes(folded: Codes, start: Ints, end: Ints) -> Hashes:
         left = (sums[edge] - sums[start[crossing]]) * _INVERSES[first[crossing]]
         lift = _POWERS[(edge - start[crossing]) % _CHUNK]
         hashes[crossing] = left + (sums[stop] - sums[edge]) * lift
-    # The first letter only reaches the low bits of the sum: mix, so that every part of the hash depends on every letter.
+    # The first letter only reaches the low bits of the sum: mix, so that every letter reaches every bit.
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(_MIX)
     return hashes ^ (hashes >> np.uint64(29))
@@ -119,7 +126,12 @@ def tokenize(text: str) -> Tokens:
         nothing = np.zeros(0, dtype=np.int64)
         return Tokens(start, end, nothing, nothing, np.zeros(0, dtype=np.uint64), (nothing, nothing, nothing))
     return Tokens(
-        start, end, _shapes(classes, start, end), _gaps(codes, start, end), _word_hashes(folded, start, end), _tails(folded, start, end)
+        start,
+        end,
+        _shapes(classes, start, end),
+        _gaps(codes, start, end),
+        _word_hashes(folded, start, end),
+        _tails(folded, start, end),
     )
 
 
