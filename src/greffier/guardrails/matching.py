@@ -145,8 +145,7 @@ def _automaton(triggers: tuple[tuple[str, bool], ...]) -> Any:
 def _hyperscan(triggers: tuple[tuple[str, bool], ...]) -> Any:
     database = hyperscan.Database()
     database.compile(
-        # Word boundaries differ between the engines, so the first stage ignores them: it may only ever say too much.
-        expressions=[expression.replace(r"\b", "").encode() for expression, _ in triggers],
+        expressions=[_loosened(expression).encode() for expression, _ in triggers],
         ids=list(range(len(triggers))),
         elements=len(triggers),
         flags=[_flags(expression, ignore_case) for expression, ignore_case in triggers],
@@ -170,9 +169,19 @@ def _flags(expression: str, ignore_case: bool) -> int:
     flags: int = hyperscan.HS_FLAG_SINGLEMATCH
     if ignore_case:
         flags |= hyperscan.HS_FLAG_CASELESS
-    if not expression.isascii() or any(mark in expression for mark in _WIDE):
+    if _wide(expression):
         flags |= hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
     return flags
+
+
+def _wide(expression: str) -> bool:
+    """Whether bytes and characters make a difference to the expression."""
+    return not expression.isascii() or any(mark in expression for mark in _WIDE)
+
+
+def _loosened(expression: str) -> str:
+    """In Unicode mode word boundaries differ from RE2's, so they go: the first stage may only ever say too much."""
+    return expression.replace(r"\b", "") if _wide(expression) else expression
 
 
 _WIDE = ("[^", r"\S", r"\W", r"\D", r"\w", r"\p", ".{", ".*", ".+")

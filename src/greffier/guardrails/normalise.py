@@ -50,15 +50,29 @@ class View:
 
 def views(text: str, depth: int = _DEPTH) -> tuple[tuple[View, ...], tuple[Finding, ...]]:
     """Return the views worth examining, and findings about hidden characters."""
-    hidden = hidden_spans(text)
-    if not hidden and text.isascii():
+    if _plain_western(text):
         return _ascii_views(text, depth), ()
+    hidden = hidden_spans(text)
     found = _hidden_findings(text, hidden) if hidden else ()
     looks = _looks(text, hidden=bool(hidden))
     if looks is None:
         return _ascii_views(text, depth), found
     inner = tuple(_through(looks, view) for view in _ascii_views(looks.text, depth))
     return (looks, *inner), found
+
+
+_CONTROL_BYTES = bytes(code for code in range(256) if chr(code) < " " and code not in b"\t\n\r") + b"\x7f\xad"
+
+
+def _plain_western(text: str) -> bool:
+    """Whether a single-byte encoding holds the text, nothing in it is hidden and nothing needs folding: most texts."""
+    try:
+        data = text.encode("cp1252")
+    except UnicodeEncodeError:
+        return False
+    if len(data.translate(None, _CONTROL_BYTES)) != len(data):
+        return False
+    return text.isascii() or unicodedata.is_normalized("NFKC", text)
 
 
 def _ascii_views(text: str, depth: int) -> tuple[View, ...]:
@@ -165,11 +179,7 @@ def _through(outer: View, inner: View) -> View:
 def _looks(text: str, *, hidden: bool) -> View | None:
     """The text as it looks: hidden characters gone, compatibility forms and look-alike letters plain."""
     normal = unicodedata.is_normalized("NFKC", text)
-    alike = (
-        not text.isascii()
-        and any(char in CONFUSABLE_SET for char in set(text))
-        and any("a" <= c <= "z" for c in set(text))
-    )
+    alike = not text.isascii() and not CONFUSABLE_SET.isdisjoint(text) and not _LATIN.isdisjoint(text)
     if normal and not hidden and not alike:
         return None
     chars: list[str] = []
@@ -233,6 +243,7 @@ CONFUSABLES = {pair[0]: pair[1] for line in read_lines("confusables") for pair i
 _TYPOGRAPHIC = frozenset(
     "\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u2010\u2011\u2212\u02bc\u00f7\u2012"
 )  # plain in honest text; they alone make no view
+_LATIN = frozenset("abcdefghijklmnopqrstuvwxyz")
 CONFUSABLE_SET = frozenset(CONFUSABLES) - _TYPOGRAPHIC
 
 
