@@ -34,7 +34,7 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
         yield server
 
 
-class FromSettings(ProviderContract):
+class FromSettings:
     """Builds the provider as the platform does: from what the workspace says."""
 
     provider_name = ""
@@ -72,7 +72,7 @@ class FromSettings(ProviderContract):
             await provider.close()
 
 
-class TestOpenAICompatible(FromSettings):
+class TestOpenAICompatible(FromSettings, ProviderContract):
     provider_name = "openai_compatible"
 
     async def test_asks_for_usage_in_every_stream(self, upstream: ScriptedUpstream, provider: Provider) -> None:
@@ -121,7 +121,7 @@ class TestOpenAICompatible(FromSettings):
             assert caught.value.code is code
 
 
-class TestOpenAI(FromSettings):
+class TestOpenAI(FromSettings, ProviderContract):
     provider_name = "openai"
 
     async def test_uses_the_newer_token_field(self, upstream: ScriptedUpstream, provider: Provider) -> None:
@@ -130,7 +130,7 @@ class TestOpenAI(FromSettings):
         assert "max_tokens" not in upstream.requests[0].json
 
 
-class TestAzureOpenAI(FromSettings):
+class TestAzureOpenAI(FromSettings, ProviderContract):
     provider_name = "azure_openai"
     extra = {"api_version": "2024-10-21"}
 
@@ -153,12 +153,12 @@ class TestAzureOpenAIVersion1(FromSettings):
     def base_url(self, upstream: ScriptedUpstream) -> str:
         return upstream.origin + "/openai/v1"
 
-    async def test_speaks_the_undated_paths(self, upstream: ScriptedUpstream, provider: Provider) -> None:
-        await provider.complete(ask())
+    async def test_speaks_the_undated_paths(self, upstream: ScriptedUpstream, make_provider: MakeProvider) -> None:
+        await make_provider(deployment(), 1000).complete(ask())
         assert upstream.requests[0].path == "/openai/v1/chat/completions"
 
 
-class TestAnthropic(FromSettings):
+class TestAnthropic(FromSettings, ProviderContract):
     provider_name = "anthropic"
 
     def base_url(self, upstream: ScriptedUpstream) -> str:
