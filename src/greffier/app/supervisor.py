@@ -15,6 +15,7 @@ import msgspec
 
 from greffier.app.processes import raise_file_limit
 from greffier.app.sealing import sealing
+from greffier.app.spending import bookkeeping
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 
@@ -160,6 +161,7 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
         await stack.enter_async_context(sealing(paths, snapshot.workspace.audit))
+        await stack.enter_async_context(bookkeeping(paths))
         try:
             await asyncio.gather(*(worker.start() for worker in workers))
             host, port = listener.getsockname()[:2]

@@ -1,5 +1,6 @@
 """Join the long-lived collaborators with one snapshot. Every concrete class meets here and nowhere else."""
 
+from collections.abc import Iterable
 from random import SystemRandom
 
 from greffier.app.plant import Plant
@@ -13,7 +14,7 @@ from greffier.guardrails.screen import Guard
 from greffier.identity.authenticators import Authenticators
 from greffier.identity.tokens import TokenVerifier
 from greffier.limits.plan import Share
-from greffier.limits.service import Limits
+from greffier.limits.service import Limits, SpendEntry
 from greffier.llm.ports import Provider
 from greffier.pipeline.call import Caller
 from greffier.pipeline.capture import Capture
@@ -80,6 +81,11 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> tuple[Pipelines, list[P
         extra_parameters=frozenset(p for d in snapshot.deployments.values() for p in d.extra_parameters),
     )
     return pipelines, retired
+
+
+def recall_spend(plant: Plant, snapshot: Snapshot, spent: Iterable[SpendEntry]) -> None:
+    """Count what was spent before this worker started; once, for the accounts outlive every snapshot."""
+    _limits(plant, snapshot).replay(spent)
 
 
 def _limits(plant: Plant, snapshot: Snapshot) -> Limits:

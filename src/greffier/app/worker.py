@@ -19,6 +19,8 @@ import uvloop
 from greffier.app.front_door import FrontDoor
 from greffier.app.plant import Plant
 from greffier.app.processes import die_with_parent, hand_over_quickly, raise_file_limit
+from greffier.app.spending import spent_this_month
+from greffier.app.wiring import recall_spend
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
@@ -54,6 +56,7 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
     configure_logs(telemetry.log_level, telemetry.log_format)
     plant = Plant(paths, snapshot, SystemClock(), worker=number, workers=workers)
     await plant.start()
+    recall_spend(plant, snapshot, await asyncio.to_thread(spent_this_month, paths, plant.clock))
     door = FrontDoor(plant, snapshot)
     bounds = snapshot.workspace.server
     config = uvicorn.Config(

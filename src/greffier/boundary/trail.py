@@ -163,8 +163,16 @@ class Trail:
         self._admission = admission
         self._rulings.clear()
 
-    async def conclude(self, outcome: Ending, ruling: Deny | None, answer: Answered) -> None:
+    async def conclude(
+        self, outcome: Ending, ruling: Deny | None, answer: Answered, charged_micro: int | None = None
+    ) -> None:
         """Make the outcome durable. Until this returns, the last byte of the answer may not leave. Acts once.
+
+        Args:
+            outcome: How it ended.
+            ruling: The refusal, if it ended in one.
+            answer: What is known about the answer.
+            charged_micro: What counted against budgets, where that is not the answer's cost.
 
         Raises:
             Refused: The journal cannot write, so the answer may not leave.
@@ -194,6 +202,7 @@ class Trail:
             cached_tokens=answer.usage.cached_tokens,
             tokens_estimated=answer.usage.estimated,
             cost_micro=answer.cost_micro,
+            charged_micro=charged_micro,
             output_chars=answer.chars,
             latency_us=total,
             first_token_us=answer.first_token_us,

@@ -58,6 +58,7 @@ class Visit:
             actor=principal.ref,
             actor_type=principal.type,
             authn=principal.authn,
+            credential=principal.credential_id,
             roles=principal.roles,
             use_case=context.use_case,
         )
@@ -110,9 +111,13 @@ class Visit:
         await _to_the_end(self._settle_and_conclude(how, ruling))
 
     async def _settle_and_conclude(self, how: Ending, ruling: Deny | None) -> None:
+        charged: int | None = None
         if self.hold is not None:
-            await self._limits.settle(self.hold, self._spent())
-        await self.trail.conclude(how, ruling, self.used)
+            spent = self._spent()
+            await self._limits.settle(self.hold, spent)
+            if spent.cost_micro is None:
+                charged = self.hold.cost_micro
+        await self.trail.conclude(how, ruling, self.used, charged)
 
     def _spent(self) -> Spent:
         """What to charge. Where a model was called and nobody knows what it used, the reservation counts as spent."""
