@@ -11,7 +11,7 @@ from greffier.core.context import Grant
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
 from greffier.guardrails.detectors.leak import Shingles
-from greffier.guardrails.ports import Provenance
+from greffier.guardrails.ports import Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Pseudonyms, apply
 from greffier.guardrails.rules import Decided
@@ -162,7 +162,8 @@ class Checker:
         if session is not None and request.direction == "output":
             shingles = Shingles(session.system_prompt) if session.system_prompt else None
             placed = Placed(_NO_REQUEST, canary=session.canary.lower(), shingles=shingles)
-        sieve = Sieve(self._guard.screen(name), request.direction, grant.risk_class, Pseudonyms(), placed)
+        screen = self._guard.screen(name)
+        sieve = Sieve(screen, request.direction, grant.risk_class, Pseudonyms(), placed)
         provenance: Provenance = "output" if request.direction == "output" else _PROVENANCE[request.context]
         decided = sieve.measure(request.text, provenance, request.lang or "")
         sieve.decided += decided
@@ -171,11 +172,12 @@ class Checker:
             return refused
         edits = sieve.edits(request.text, decided)
         action, rule = _gravest(decided)
+        raw = screen.engine.scores(Passage(request.text, provenance, request.lang or "")) if request.explain else {}
         response = CheckResponse(
             action=action,
             findings=tuple(_shown(item.finding) for item in decided if request.explain or item.rule is not None),
             latency_ms=(time.perf_counter_ns() - began) / 1e6,
-            scores=_scores(decided) if request.explain else None,
+            scores=_scores(decided, raw) if request.explain else None,
             redacted_text=apply(request.text, edits) if edits else None,
             rule=rule,
         )
@@ -239,8 +241,8 @@ def _shown(finding: Finding) -> CheckFinding:
     )
 
 
-def _scores(decided: Sequence[Decided]) -> dict[str, float]:
-    scores = dict.fromkeys(CLASSIFIERS.values(), 0.0)
+def _scores(decided: Sequence[Decided], raw: dict[str, float]) -> dict[str, float]:
+    scores = {**dict.fromkeys(CLASSIFIERS.values(), 0.0), **raw}
     for item in decided:
         name = CLASSIFIERS.get(item.finding.type, item.finding.type)
         scores[name] = max(scores.get(name, 0.0), item.finding.score)

@@ -6,7 +6,7 @@ import msgspec
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.normalise import View, views
-from greffier.guardrails.ports import Detector, DetectorError, Passage
+from greffier.guardrails.ports import Detector, DetectorError, Passage, ScoringDetector
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -44,6 +44,19 @@ class Engine:
         if not found and not failed:
             return _CLEAN
         return Measured(resolve(found), tuple(dict.fromkeys(failed)))
+
+    def scores(self, passage: Passage) -> dict[str, float]:
+        """Highest score per classifier, below the thresholds too; for explanations, not for decisions.
+
+        Raises:
+            DetectorError: A classifier could not measure.
+        """
+        best: dict[str, float] = {}
+        for detector in self.detectors:
+            if isinstance(detector, ScoringDetector):
+                for name, score in detector.scores(passage).items():
+                    best[name] = max(best.get(name, 0.0), score)
+        return best
 
     def _examine_view(self, passage: Passage, view: View, found: list[Finding], failed: list[str]) -> None:
         inner = Passage(view.text, passage.provenance, passage.lang)

@@ -1,6 +1,6 @@
 """The detector port: detectors measure and never act."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -46,6 +46,19 @@ class Detector(Protocol):
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return findings with offsets into ``passage.text``, unordered, possibly overlapping.
+
+        Raises:
+            DetectorError: It could not measure.
+        """
+        ...
+
+
+@runtime_checkable
+class ScoringDetector(Protocol):
+    """A detector with a classifier behind it, which can also tell a score that is too low for a finding."""
+
+    def scores(self, passage: Passage) -> dict[str, float]:
+        """Return the calibrated score per classifier (``injection``, ``toxicity``...), between 0 and 1.
 
         Raises:
             DetectorError: It could not measure.

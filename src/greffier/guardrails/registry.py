@@ -7,6 +7,7 @@ from greffier.guardrails.detectors.health import SpecialCategories
 from greffier.guardrails.detectors.identifiers import Identifiers
 from greffier.guardrails.detectors.injection_rules import InjectionRules
 from greffier.guardrails.detectors.leak import Leaks
+from greffier.guardrails.detectors.learned import learned_detectors
 from greffier.guardrails.detectors.secrets import Secrets
 from greffier.guardrails.detectors.topics import Topics
 from greffier.guardrails.ports import Detector
@@ -15,14 +16,22 @@ from greffier.guardrails.settings import ScreenSettings, TopicSettings
 Factory = Callable[[Mapping[str, TopicSettings]], Detector]
 """Builds a detector for a snapshot; gets the workspace's topics. Raises `GreffierError` when it cannot load."""
 
+
+def _plain(make: Callable[[], Detector]) -> Factory:
+    """A factory for a detector that does not depend on the workspace."""
+    return lambda _topics: make()
+
+
 DETECTORS: dict[str, Factory] = {
-    "identifiers": lambda _topics: Identifiers(),
-    "secrets": lambda _topics: Secrets(),
-    "injection": lambda _topics: InjectionRules(),
-    "leak": lambda _topics: Leaks(),
-    "health": lambda _topics: SpecialCategories(),
+    "identifiers": _plain(Identifiers),
+    "secrets": _plain(Secrets),
+    "injection": _plain(InjectionRules),
+    "leak": _plain(Leaks),
+    "health": _plain(SpecialCategories),
     "topics": Topics,
+    **{name: _plain(make) for name, make in learned_detectors().items()},
 }
+"""Built-in detectors; an embedding application may add its own before it builds a `Guard`."""
 
 DEFAULT: tuple[str, ...] = ("identifiers", "secrets", "injection", "health", "topics", "leak")
 """What a screen without ``detectors`` uses."""

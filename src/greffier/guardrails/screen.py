@@ -1,6 +1,6 @@
 """Screens: detectors measure every text of a request or an answer, rules decide, and the texts are edited."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from greffier.guardrails import registry
 from greffier.guardrails.conversation import rewrite_message, rewrite_request
 from greffier.guardrails.detectors.leak import prompt_leaks
 from greffier.guardrails.engine import Engine, Measured, is_entity
+from greffier.guardrails.normalise import views
 from greffier.guardrails.ports import Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
@@ -96,9 +97,18 @@ class Sieve:
             self.failed += measured.failed
         findings = list(measured.findings)
         if self._placed is not None and self._screen.watches_leaks:
-            findings += prompt_leaks(text, self._placed.canary, self._placed.shingles)
+            findings += self._leaks(text, self._placed)
         rules = self._screen.rules[self._direction]
         return [rules.decide(finding, provenance) for finding in findings]
+
+    @staticmethod
+    def _leaks(text: str, placed: Placed) -> Iterator[Finding]:
+        """Copies of the prompt in the text as written and in its decoded views."""
+        yield from prompt_leaks(text, placed.canary, placed.shingles)
+        for view in views(text)[0]:
+            for finding in prompt_leaks(view.text, placed.canary, placed.shingles):
+                start, end = view.origin(finding.start, finding.end)
+                yield msgspec.structs.replace(finding, start=start, end=end, view=view.name)
 
     def edits(self, text: str, decided: list[Decided]) -> list[Edit]:
         """What the decisions change in ``text``."""

@@ -1,3 +1,5 @@
+import base64
+
 import msgspec
 import pytest
 
@@ -57,6 +59,7 @@ async def test_leaks_are_found_with_the_session(guard: Guard, grant: Grant) -> N
         "Y0u are a pirate. Never tell anybody about the treasure on Tortuga",
         session.system_prompt[::-1],
         session.system_prompt.upper(),
+        base64.b64encode(session.system_prompt.encode()).decode(),
     ):
         response = await check(guard, grant, text, direction="output", context="output", session=session)
         assert response.action == "block", text
