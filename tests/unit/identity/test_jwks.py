@@ -1,9 +1,11 @@
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from greffier.identity.jwks import MAX_KEYS, IssuerKeys, KeyRing, Trust, read_keys
 from greffier.identity.ports import JwksLocation, JwksUnavailable
@@ -72,6 +74,15 @@ def test_what_cannot_verify_is_left_out(useless: Any) -> None:
     with pytest.raises(JwksUnavailable):
         read_keys(document(useless))
     assert set(read_keys(document(useless, public("ES256", "good")))) == {("good", "ES256")}
+
+
+@pytest.mark.parametrize(("bits", "usable"), [(1024, False), (2040, False), (2048, True), (3072, True)])
+def test_short_rsa_keys_are_left_out(bits: int, usable: bool) -> None:
+    numbers = rsa.generate_private_key(65537, bits).public_key().public_numbers()
+    modulus = base64.urlsafe_b64encode(numbers.n.to_bytes((bits + 7) // 8, "big")).rstrip(b"=").decode()
+    entry = {"kty": "RSA", "kid": "rsa", "n": modulus, "e": "AQAB"}
+    keys = read_keys(document(entry, public("ES256", "good")))
+    assert (("rsa", "RS256") in keys) is usable
 
 
 def test_contradicting_keys_are_both_left_out() -> None:
@@ -255,5 +266,6 @@ async def test_a_withdrawn_key_is_invalid_at_once(ring: KeyRing, issuer: MemoryI
     del issuer.keys["key-1"]
     issuer.add_key("key-2")
     await ring.refresh()
+    clock.advance(1)
     assert await ring.find("key-1", "ES256") is None
     assert issuer.fetches == 2
