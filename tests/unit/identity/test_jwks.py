@@ -102,7 +102,7 @@ def test_contradicting_keys_are_both_left_out() -> None:
         b'{"keys": [], "keys": []}',
         b"\xff",
         b'{"keys":' + b"[" * 100_000,
-        document(*[{}] * (MAX_KEYS + 1)),
+        document(public("ES256"), *[{}] * MAX_KEYS),
     ],
 )
 def test_what_is_no_key_set(nonsense: bytes) -> None:
