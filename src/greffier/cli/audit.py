@@ -3,6 +3,7 @@
 Everything works while the gateway runs. Every reading of records is itself recorded, before anything is shown.
 """
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -345,7 +346,7 @@ def _head(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "log": checkpoint.origin,
         "size": checkpoint.size,
-        "root": checkpoint.root.hex(),
+        "root": base64.b64encode(checkpoint.root).decode(),  # as in the signed note
         "time": _iso(checkpoint.time_ms),
     }
 
