@@ -184,3 +184,17 @@ def test_the_address_and_its_key_are_private(tmp_path: Path) -> None:
     found = msgspec.json.decode((tmp_path / "engine.json").read_bytes(), type=EngineAddress)
     assert "key" not in repr(found)
     assert [file.name for file in tmp_path.iterdir()] == ["engine.json"]
+
+
+@pytest.mark.slow
+async def test_weights_that_cannot_be_loaded_fail_quickly_and_clearly(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(64))
+    supervisor = EngineSupervisor("broken", EngineOptions(broken, "m"), tmp_path / "run")
+    provider = Local(deployment(Timeouts(2, 60, 60)), supervisor, 1000)
+    for _ in range(2):
+        with pytest.raises(ProviderError) as caught:
+            await asyncio.wait_for(provider.complete(GERMANY), 30)
+        assert caught.value.code is Code.UPSTREAM_UNAVAILABLE
+        assert "not running" in caught.value.reason
+    await provider.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvloop
 from cryptography import x509
@@ -185,6 +187,43 @@ async def test_waiting_for_a_connection_is_bounded() -> None:
         await asyncio.gather(first, return_exceptions=True)
         status, _ = await post(http, b'{"messages": []}')
         assert status == 200
+
+
+async def test_storms_of_cancelled_calls_leak_no_connection() -> None:
+    chance = random.Random(7)
+    limit = 4
+    async with ScriptedUpstream(capture=False) as upstream:
+        timeouts = Timeouts(connect_s=5.0, first_token_s=5.0, total_s=10.0)
+        http = HttpClient(Origin.parse(upstream.base_url), timeouts=timeouts, max_connections=limit)
+        head = http.head("POST", "/chat/completions", [])
+        scripts = ["[[delay=5]]", "[[gap=1]] a b c", "[[cut]]", "[[hang]]", "[[status=500]]", "[[close]]"]
+
+        async def one(number: int) -> None:
+            stream = number % 2 == 0
+            message = {"role": "user", "content": chance.choice(scripts)}
+            body = msgspec.json.encode({"messages": [message], "stream": stream})
+            with contextlib.suppress(HttpError):
+                if stream:
+                    exchange = await http.open(head, body)
+                    try:
+                        while await exchange.read():
+                            pass
+                    finally:
+                        exchange.close()
+                else:
+                    await http.request(head, body)
+
+        tasks = [asyncio.ensure_future(one(number)) for number in range(200)]
+        while pending := [task for task in tasks if not task.done()]:
+            await asyncio.sleep(0.002)
+            for task in chance.sample(pending, min(3, len(pending))):
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert len(upstream.connections) <= limit
+        after = [asyncio.ensure_future(http.request(head, b'{"messages": []}')) for _ in range(limit * 3)]
+        assert {exchange.status for exchange in await asyncio.gather(*after)} == {200}
+        assert http._slots._value == limit
+        await http.close()
 
 
 async def test_slow_readers_hold_the_sender_back() -> None:

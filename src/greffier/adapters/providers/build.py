@@ -10,7 +10,7 @@ from greffier.adapters.http import BadHeader, BadUrl, HttpClient, Origin, Proxy,
 from greffier.adapters.providers.anthropic import Anthropic
 from greffier.adapters.providers.local.provider import Local
 from greffier.adapters.providers.local.supervisor import EngineOptions, EngineSupervisor
-from greffier.adapters.providers.local.weights import WeightsError, find_gguf
+from greffier.adapters.providers.local.weights import CATALOGUE, WeightsError, find_gguf
 from greffier.adapters.providers.openai_compatible import Endpoints, OpenAICompatible
 from greffier.adapters.providers.openai_wire import Dialect
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret, resolve_value
@@ -159,7 +159,8 @@ def _local(name: str, settings: DeploymentSettings, deployment: Deployment, root
     with contextlib.suppress(RuntimeError):
         asyncio.get_running_loop()
         supervisor.start()
-    return Local(deployment, supervisor, settings.max_answer_bytes)
+    tools = "tools" in settings.capabilities and settings.model not in CATALOGUE
+    return Local(deployment, supervisor, settings.max_answer_bytes, tools=tools)
 
 
 def _required_secret(name: str, settings: DeploymentSettings, root: Path) -> str:

@@ -22,12 +22,16 @@ class Local:
         deployment: What it serves.
         supervisor: Keeps the engine running; owned, stopped with the provider.
         max_answer_bytes: Most bytes of an answer.
+        tools: Whether the model's own chat template knows tools.
     """
 
-    def __init__(self, deployment: Deployment, supervisor: EngineSupervisor, max_answer_bytes: int) -> None:
+    def __init__(
+        self, deployment: Deployment, supervisor: EngineSupervisor, max_answer_bytes: int, *, tools: bool = False
+    ) -> None:
         self._deployment = deployment
         self._supervisor = supervisor
         self._max_answer_bytes = max_answer_bytes
+        self._tools = tools
         self._address: EngineAddress | None = None
         self._upstream: OpenAICompatible | None = None
 
@@ -66,7 +70,7 @@ class Local:
         Raises:
             ProviderError: The call failed, or asks for tools or media.
         """
-        _check(request)
+        self._check(request)
         try:
             return await (await self._engine()).complete(request)
         except ProviderError as error:
@@ -80,7 +84,7 @@ class Local:
         Raises:
             ProviderError: The call failed, or asks for tools or media.
         """
-        _check(request)
+        self._check(request)
         chunks = (await self._engine()).stream(request)
         try:
             first = await anext(chunks)
@@ -110,11 +114,10 @@ class Local:
         if self._upstream is not None:
             await self._upstream.close()
 
-
-def _check(request: ChatRequest) -> None:
-    """Refuse what a small model's template ignores without a word: asked for a tool call, it answered in prose."""
-    if request.tools and request.tool_choice != "none":
-        raise unsupported("tools; name a deployment whose model was trained for them")
-    for message in request.messages:
-        if isinstance(message.content, tuple) and not all(isinstance(part, TextPart) for part in message.content):
-            raise unsupported("images, audio or files")
+    def _check(self, request: ChatRequest) -> None:
+        """Refuse what a model ignores without a word: asked for a tool call, a small one answered in prose."""
+        if request.tools and request.tool_choice != "none" and not self._tools:
+            raise unsupported("tools; name a deployment whose model was trained for them")
+        for message in request.messages:
+            if isinstance(message.content, tuple) and not all(isinstance(part, TextPart) for part in message.content):
+                raise unsupported("images, audio or files")

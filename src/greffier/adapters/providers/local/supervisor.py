@@ -20,6 +20,7 @@ _POLL_S = 0.25
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
 _STABLE_S = 60.0
+_FAILING_S = 1.0  # how long a caller waits for an engine whose last start came to nothing
 _STOP_S = 5.0
 
 
@@ -86,6 +87,8 @@ class EngineSupervisor:
         self._log_file = run_dir / f"{stem}.log"
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._published = False
+        self._failures = 0  # starts in a row that came to nothing
         self.current: EngineAddress | None = None
 
     def start(self) -> None:
@@ -100,11 +103,12 @@ class EngineSupervisor:
             self._task = asyncio.get_running_loop().create_task(self._run(lock), name=f"engine-{self._deployment}")
 
     async def ready(self, within_s: float) -> EngineAddress | None:
-        """Where the engine listens, waiting for it to start; None if it does not in time."""
+        """Where the engine listens, waiting for it to start; None if it does not in time, or cannot start at all."""
         self.start()
+        failures = self._failures
         try:
-            async with asyncio.timeout(within_s):
-                while self.current is None:
+            async with asyncio.timeout(min(within_s, _FAILING_S) if failures else within_s):
+                while self.current is None and self._failures == failures:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -123,6 +127,9 @@ class EngineSupervisor:
         if address != self.current:
             self.current = address
             self._changed.set()
+        if address is not None:
+            self._failures = 0
+            self._published = True
 
     def refresh(self) -> EngineAddress | None:
         """Look again where the engine listens, now: the address known so far did not answer."""
@@ -155,7 +162,11 @@ class EngineSupervisor:
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
+            self._published = False
             code = await self._run_once()
+            if not self._published:
+                self._failures += 1
+                self._changed.set()
             if loop.time() - started > _STABLE_S:
                 backoff = _FIRST_BACKOFF_S
             log.warning(
@@ -178,6 +189,7 @@ class EngineSupervisor:
                 stdout=output,
                 stderr=output,
                 env=_environment(),
+                start_new_session=True,  # Ctrl-C reaches our group and not the engine: answers under way finish
             )
         finally:
             os.close(output)
