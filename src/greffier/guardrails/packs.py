@@ -10,9 +10,12 @@ from greffier.guardrails.matching import Pattern
 
 
 def read_pack(name: str) -> dict[str, Any]:
-    """Read ``rulepacks/NAME.toml``; line breaks inside values are layout."""
+    """Read ``rulepacks/NAME.toml``; line breaks inside values are layout, ``{{name}}`` stands for ``[define] name``."""
     text = (files("greffier.guardrails") / "rulepacks" / f"{name}.toml").read_text(encoding="utf-8")
     pack: dict[str, Any] = _joined(tomllib.loads(text))
+    for rule in pack.get("rule", ()):
+        for macro, expression in pack.get("define", {}).items():
+            rule["expression"] = rule["expression"].replace("{{" + macro + "}}", expression)
     return pack
 
 

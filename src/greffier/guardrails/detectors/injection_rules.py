@@ -5,8 +5,6 @@ clause; a question about the phrase, a quotation or a negation is a mention, not
 weigh more in a document or a tool result, which has no business addressing an assistant.
 """
 
-from collections.abc import Iterator
-
 import msgspec
 
 from greffier.core.rulings import Finding
@@ -23,7 +21,8 @@ _MENTIONS = (
     "que signifie", "signifie", "explique", "exemple", "phrase",
     "detecter", "que significa", "significa", "explica", "ejemplo", "frase", "cosa significa", "spiega", "esempio",
     "wat betekent", "betekent", "leg uit", "voorbeeld", "zin", "herken",
-    "article", "paper", "blog", "attack", "angriff", "attaque", "ataque", "attacco", "aanval", "research",
+    "rejects", "said", "says", "story", "article", "paper", "blog", "attack", "angriff", "attaque", "ataque",
+    "attacco", "aanval", "research",
     "translate", "ubersetz", "tradui", "traduc", "vertaal", "how do i", "how can i", "why do", "why does",
 )  # fmt: skip
 _NEGATIONS = (
@@ -32,6 +31,30 @@ _NEGATIONS = (
 )  # fmt: skip
 _QUOTES = "\"'`\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019"
 _UNTRUSTED = frozenset({"document", "tool_output"})
+_CLEAR = 0.5
+_WEAK = 0.3
+_WEAK_BONUS = 0.05
+_SUPPORT = 0.2
+_VERB_FIRST = (
+    "override-",
+    "reveal-",
+    "forget-all",
+    "act-unrestricted",
+    "extract-history",
+    "exfiltrate",
+    "pretend-mode",
+)
+_ORDER_WORDS = frozenset({
+    "please", "and", "then", "now", "just", "also", "to", "must", "should", "will", "you", "first", "instead", "simply",
+    "immediately", "kindly", "always", "but", "or", "so", "shall", "can", "could", "would", "need", "hereby",
+    "only", "next",
+    "bitte", "und", "dann", "nun", "jetzt", "sofort", "oder", "zuerst", "du", "sie", "aber", "kannst", "sollst",
+    "et", "puis", "maintenant", "donc", "alors", "tu", "vous", "dois", "devez", "ensuite", "peux", "pouvez", "d'abord",
+    "y", "luego", "ahora", "entonces", "debes", "por", "favor", "puedes", "primero", "e", "poi", "ora", "adesso",
+    "quindi",
+    "devi", "puoi", "prima", "en", "dan", "nu", "alsjeblieft", "moet", "je", "u", "eerst", "graag", "kun", "me",
+    "mir", "mi",
+})  # fmt: skip
 _MENTION_FACTOR = 0.4
 _UNTRUSTED_BONUS = 0.15
 
@@ -53,9 +76,10 @@ class InjectionRules:
         candidates = self._patterns.candidates(text)
         if not candidates:
             return ()
-        return tuple(self._weighed(passage, text, candidates))
+        return self._weighed(passage, text, candidates)
 
-    def _weighed(self, passage: Passage, text: Text, candidates: list[int]) -> Iterator[Finding]:
+    def _weighed(self, passage: Passage, text: Text, candidates: list[int]) -> tuple[Finding, ...]:
+        found: list[Finding] = []
         untrusted = passage.provenance in _UNTRUSTED
         for index in candidates:
             pattern = self._patterns.patterns[index]
@@ -64,14 +88,17 @@ class InjectionRules:
                 start, end = _tightened(passage.text, start, end)
                 score = pattern.score
                 kind = pattern.type
+                if pattern.id.startswith(_VERB_FIRST) and not _commands(passage.text, start):
+                    score *= _MENTION_FACTOR  # "employees who ignore safety rules" orders nobody about
                 if untrusted:
-                    score = min(1.0, score + _UNTRUSTED_BONUS)
+                    score = min(1.0, score + (_UNTRUSTED_BONUS if score >= _CLEAR else _WEAK_BONUS))
                     kind = "indirect_injection" if kind == "prompt_injection" else kind
                 elif kind == "indirect_injection":
                     score *= 0.6  # a user may well talk about messages to assistants
                 if _mentioned(passage.text, start, end):
                     score *= _MENTION_FACTOR if not untrusted else 0.7
-                yield Finding(self.name, kind, start, end, round(score, 3), rule=pattern.id)
+                found.append(Finding(self.name, kind, start, end, round(score, 3), rule=pattern.id))
+        return _supported(found)
 
 
 def _plain(pattern: Pattern) -> Pattern:
@@ -87,6 +114,25 @@ def _tightened(text: str, start: int, end: int) -> tuple[int, int]:
     while end > start and not (text[end - 1].isalnum() or text[end - 1] in ">]:"):
         end -= 1
     return start, end
+
+
+def _commands(text: str, start: int) -> bool:
+    """Whether a verb stands where an order has it: at the start of a clause, or after "please", "and", "must"..."""
+    window = before(text, start, 24).rstrip(" ")
+    if not window or not window[-1].isalnum():
+        return True
+    return window.rsplit(maxsplit=1)[-1].strip("'\"([") in _ORDER_WORDS
+
+
+def _supported(found: list[Finding]) -> tuple[Finding, ...]:
+    """Raise weak signs that stand together: two different ones are seldom chance."""
+    signs = {finding.rule.split("-", 1)[0] for finding in found if finding.score >= _WEAK}
+    if len(signs) < 2:  # noqa: PLR2004 - the sign itself and one more
+        return tuple(found)
+    return tuple(
+        msgspec.structs.replace(f, score=round(min(1.0, f.score + _SUPPORT), 3)) if f.score >= _WEAK else f
+        for f in found
+    )
 
 
 def _mentioned(text: str, start: int, end: int) -> bool:
