@@ -302,6 +302,19 @@ async def test_a_store_that_breaks_its_contract_is_an_outage(path: Path, clock: 
     store.close()
 
 
+async def test_an_answer_that_took_long_is_as_old_as_its_question(path: Path, clock: ManualClock) -> None:
+    class SlowStore(SqliteKeyStore):
+        def generation(self) -> Generation:
+            seen = super().generation()
+            clock.advance(30)  # whatever was revoked meanwhile is not in the answer
+            return seen
+
+    store = SlowStore(path)
+    async with following(store, clock, poll_s=60) as directory:
+        assert directory.health().age_s == 30
+    store.close()
+
+
 async def test_a_flood_of_strangers_shares_a_few_looks_at_the_store(path: Path, clock: ManualClock) -> None:
     class CountingStore(SqliteKeyStore):
         looks = 0
