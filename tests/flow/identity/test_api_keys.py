@@ -334,6 +334,14 @@ async def test_a_flood_of_strangers_shares_a_few_looks_at_the_store(path: Path, 
     store.close()
 
 
+async def test_looks_at_the_store_keep_their_distance(directory: KeyDirectory) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(6):
+        assert await directory.catch_up()
+    assert loop.time() - began > 5 * 0.045, "a lower bound: strangers one after another must wait for their turn"
+
+
 async def test_a_wrong_checksum_never_reaches_the_store(path: Path, clock: ManualClock) -> None:
     store = SqliteKeyStore(path)
     directory = KeyDirectory(store, clock)
