@@ -30,7 +30,7 @@ from greffier.audit.content import KEY_BYTES, context_of, decrypt, encrypt, open
 from greffier.audit.ports import ContentUnavailable, KeyWrapper
 from greffier.config.paths import WorkspacePaths
 from greffier.core.ids import new_id
-from greffier.storage.engine import sqlite_engine
+from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
 
 metadata = MetaData()
 parts_table = Table(
@@ -100,11 +100,12 @@ class SqliteContentStore:
         """
         self._wrapper = wrapper
         self._lock = Lock()
-        self._engine = sqlite_engine(path)
-        self._key_engine = sqlite_engine(keys_path)
+        self._engine = sqlite_engine(path, wal=WAL_IS_SOUND)
+        self._key_engine = sqlite_engine(keys_path, wal=WAL_IS_SOUND)
         try:
-            metadata.create_all(self._engine)
-            key_metadata.create_all(self._key_engine)
+            for engine, tables in ((self._engine, metadata), (self._key_engine, key_metadata)):
+                with engine.begin() as connection:
+                    create_missing(connection, tables)
         except DBAPIError as error:
             raise _unavailable(error) from error
 
@@ -228,7 +229,7 @@ def _erase(engine: Engine, statement: Delete) -> int:
         with engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA secure_delete=ON")
             count = connection.execute(statement).rowcount
-        with engine.connect() as connection:
+        with engine.connect() as connection:  # does nothing where the file has no write-ahead log
             busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
     except DBAPIError as error:
         raise _unavailable(error) from error

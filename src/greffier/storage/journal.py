@@ -7,12 +7,13 @@ a second on, the writer gathers for up to a millisecond first (`_Pace`), because
 
 The writer runs beside a busy event loop, and each return from SQLite must win the GIL back. So a batch is one
 ``INSERT`` of many rows in autocommit mode (one call) instead of ``BEGIN``, a call per row and ``COMMIT``.
+
+The inter-process lock does more than order the writers: SQLite copies the WAL back within a commit (every thousand
+pages), and so no checkpoint ever runs beside another connection's commit (see `greffier.storage.engine`).
 """
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import queue
 import sqlite3
 import threading
@@ -44,7 +45,7 @@ from greffier.audit.ports import JournalUnavailable, Sequenced
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.core.events import AnyEvent, canonical, parse
-from greffier.storage.engine import sqlite_engine, sqlite_reader
+from greffier.storage.engine import Writers, sqlite_engine, sqlite_reader
 
 metadata = MetaData()
 events = Table(
@@ -68,8 +69,6 @@ MAX_EVENT_BYTES = 65_535  # the Merkle log's entry bundles prefix each entry wit
 MAX_QUEUED = 20_000
 _ROWS_PER_STATEMENT = 64
 _RETRY_S = 0.002  # we poll a foreign lock ourselves: SQLite's busy handler would write for callers refused meanwhile
-_CHECKPOINT_BYTES = 4 << 20  # the WAL is copied into the database in the background from this size on
-_CHECKPOINT_PAGES = 16_384  # ... and by the writer itself at 64 MiB, should the background copy never catch up
 
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -163,11 +162,12 @@ class SqliteJournal:
         self._watch: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._stopping = threading.Event()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writers = Writers(path)
             self._engine = sqlite_engine(path)
-            metadata.create_all(self._engine)
-            self._lock_file = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with self._writers.alone():
+                metadata.create_all(self._engine)
         except DBAPIError as error:
             raise _unavailable(_driver_error(error)) from error
         except OSError as error:
@@ -175,9 +175,7 @@ class SqliteJournal:
         self._connection: PoolProxiedConnection | None = None
         self._identity = (0, 0)
         self._writer = threading.Thread(target=self._write, name="journal-writer", daemon=True)
-        self._keeper = threading.Thread(target=self._keep, name="journal-keeper", daemon=True)
         self._writer.start()
-        self._keeper.start()
 
     # --- the event loop's side
 
@@ -215,7 +213,6 @@ class SqliteJournal:
         if self._closed:
             return
         self._closed = True
-        self._stopping.set()
         self._queue.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._writer.join, self._timeout + 1)
         if self._watch is not None:
@@ -262,21 +259,14 @@ class SqliteJournal:
                 backlog.append(first)
                 if self._pace.delay:
                     time.sleep(self._pace.delay)
-            with self._alone():
+            with self._writers.alone():
                 stopping = self._drain(backlog) or stopping
                 batch = [pending for pending in backlog if not pending.withdrawn]
                 backlog = self._commit(batch, final=stopping)
-        self._disconnect()
-        os.close(self._lock_file)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the writers' lock. The kernel queues us; SQLite's own busy handler would poll with growing sleeps."""
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        with self._writers.alone():
+            self._disconnect()
+            self._engine.dispose()
+        self._writers.close()
 
     def _drain(self, backlog: list[_Pending]) -> bool:
         for _ in range(self._queue.qsize()):
@@ -338,7 +328,6 @@ class SqliteJournal:
             driver = _sqlite(self._connection)
             driver.isolation_level = None
             driver.execute("PRAGMA busy_timeout=0")
-            driver.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
             self._identity = (status.st_dev, status.st_ino)
         return _sqlite(self._connection)
 
@@ -346,18 +335,6 @@ class SqliteJournal:
         if self._connection is not None:
             self._connection.invalidate()
             self._connection = None
-
-    # --- the keeper thread
-
-    def _keep(self) -> None:
-        """Copy the WAL into the database while commits go on, so that no commit pays for it."""
-        wal = self._path.with_name(self._path.name + "-wal")
-        while not self._stopping.wait(1.0):
-            # Failures are the writer's to report: it meets the same disk with the next commit.
-            with contextlib.suppress(OSError, DBAPIError):
-                if wal.stat().st_size >= _CHECKPOINT_BYTES:
-                    with self._engine.connect() as connection:
-                        connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _sqlite(connection: PoolProxiedConnection) -> sqlite3.Connection:
