@@ -31,6 +31,7 @@ from greffier.audit.ports import ContentUnavailable, KeyWrapper
 from greffier.config.paths import WorkspacePaths
 from greffier.core.ids import new_id
 from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
+from greffier.storage.tables import create_missing
 
 metadata = MetaData()
 parts_table = Table(

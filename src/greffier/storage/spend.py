@@ -11,10 +11,10 @@ import msgspec
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.schema import CreateTable
 
 from greffier.limits.service import SpendEntry
 from greffier.storage.engine import sqlite_engine
+from greffier.storage.tables import create_missing
 
 _DAY_MS = 86_400_000
 _METADATA = MetaData()
@@ -68,8 +68,7 @@ class SqliteSpendBook:
         with _translated():
             self._engine = sqlite_engine(path)
             with self._engine.begin() as connection:
-                for table in _METADATA.sorted_tables:
-                    connection.execute(CreateTable(table, if_not_exists=True))
+                create_missing(connection, _METADATA)
 
     def close(self) -> None:
         """Release the file."""
