@@ -1,14 +1,12 @@
 """A small workspace, a scripted model server and the real platform between a test and it."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
-from greffier.testing.upstream import ScriptedUpstream
 
 WORKSPACE = {
     "greffier.yaml": """
@@ -118,45 +116,15 @@ def write_workspace(folder: Path) -> Path:
     return folder
 
 
-class Peers:
-    """Two scripted model servers on a thread of their own, so that plain blocking tests can use them."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self.external = ScriptedUpstream()
-        self.onprem = ScriptedUpstream()
-
-    def start(self) -> None:
-        self._thread.start()
-        for server in (self.external, self.onprem):
-            asyncio.run_coroutine_threadsafe(server.__aenter__(), self._loop).result(10)
-
-    def stop(self) -> None:
-        for server in (self.external, self.onprem):
-            asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    def clear(self) -> None:
-        self.external.requests.clear()
-        self.onprem.requests.clear()
-
-
 @pytest.fixture(scope="module")
 def peers() -> Iterator[Peers]:
-    servers = Peers()
-    servers.start()
-    yield servers
-    servers.stop()
+    yield from running_peers()
 
 
 @pytest.fixture(scope="module")
 def platform(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     workspace = write_workspace(tmp_path_factory.mktemp("workspace"))
-    environment = {"EXTERNAL_URL": peers.external.base_url, "ONPREM_URL": peers.onprem.base_url}
-    with Platform(workspace, environment) as running:
+    with Platform(workspace, peers.environment) as running:
         yield running
 
 

@@ -110,7 +110,7 @@ class Bookkeeper:
             JournalUnavailable: There is no journal.
         """
         self._clock = clock
-        self._book = SqliteSpendBook(paths.state_db)
+        self._book = SqliteSpendBook(paths.spend_db)
         self._reader = open_reader(paths)
         self._ledger = Ledger(self._reader)
         self._problem = ""
@@ -186,7 +186,7 @@ def spent_this_month(paths: WorkspacePaths, clock: Clock) -> list[SpendEntry]:
         SpendUnavailable: The sums cannot be read.
         JournalUnavailable: The journal cannot be read.
     """
-    book = SqliteSpendBook(paths.state_db)
+    book = SqliteSpendBook(paths.spend_db)
     try:
         cursor, entries = book.since(_month_start_ms(clock) // _DAY_MS, clock.wall_ms() // _DAY_MS)
     finally:

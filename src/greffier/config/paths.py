@@ -26,6 +26,11 @@ class WorkspacePaths:
         return self.state / "journal.db"
 
     @property
+    def spend_db(self) -> Path:
+        """What was spent per day (SQLite); apart from the API keys because it is written every second."""
+        return self.state / "spend.db"
+
+    @property
     def content_db(self) -> Path:
         """Encrypted content parts (SQLite), apart from the journal so that they can be deleted."""
         return self.state / "content.db"

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from greffier.limits.service import SpendEntry
-from greffier.storage.engine import sqlite_engine
+from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
 from greffier.storage.tables import create_missing
 
 _DAY_MS = 86_400_000
@@ -57,7 +57,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class SqliteSpendBook:
-    """The sums in the workspace's state database; any number of processes may share it."""
+    """The sums in a file of their own; any number of processes may share it."""
 
     def __init__(self, path: Path) -> None:
         """Open the book, creating it if the file has none.
@@ -66,7 +66,7 @@ class SqliteSpendBook:
             SpendUnavailable: The file cannot be opened.
         """
         with _translated():
-            self._engine = sqlite_engine(path)
+            self._engine = sqlite_engine(path, wal=WAL_IS_SOUND)
             with self._engine.begin() as connection:
                 create_missing(connection, _METADATA)
 

@@ -9,9 +9,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from greffier.config.paths import WorkspacePaths
+from greffier.storage.journal import open_reader
 
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000  # below the ephemeral range, so that nothing takes the port before we bind it
 _START_S = 30.0
@@ -43,6 +47,26 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The stable error code, in whatever shape the answer has; empty for a success."""
+        body = self.json
+        error = body.get("error", {})
+        return str(error.get("code") or error.get("details", {}).get("error_code") or body.get("code") or "")
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait until something holds.
+
+    Raises:
+        AssertionError: It did not in time.
+    """
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not come true within {within_s:g} s")
+        time.sleep(0.05)
 
 
 class Platform:
@@ -122,6 +146,15 @@ class Platform:
         """Send one user message as an OpenAI chat completion."""
         body = {"model": "assistant", "messages": [{"role": "user", "content": content}]} | more
         return self.request("POST", "/v1/chat/completions", body, key=key)
+
+    def records(self, request_id: str = "") -> list[dict[str, Any]]:
+        """Events of the journal in order: those of one request, or all."""
+        reader = open_reader(WorkspacePaths(self.workspace))
+        try:
+            found = reader.find(request_id) if request_id else reader.scan()
+            return [json.loads(event.data) for event in found]
+        finally:
+            reader.close()
 
     def workers(self) -> list[int]:
         """Process ids of the serving processes."""
