@@ -29,6 +29,7 @@ install: $(VENV)/.installed ## Install Greffier into .venv (command: .venv/bin/g
 
 dev: $(VENV)/.dev ## Install what tests and checks need, real test peers included
 	@scripts/peers
+	@$(BIN)/greffier models pull >/dev/null
 
 up: install ## Start the platform with a demo workspace and a local model
 	@$(BIN)/greffier up $(ARGS)

@@ -27,7 +27,12 @@ from greffier.testing.upstream import Script, ScriptedUpstream
 OPTIONS = EngineOptions(Path("m.gguf"), "m")
 KEY = "engine-key-0123456789"
 WEIGHTS = pulled_path(CATALOGUE[DEFAULT_MODEL], models_dir())
-needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason="run 'greffier models pull' first")
+needs_weights = pytest.mark.usefixtures("weights")
+
+
+@pytest.fixture(scope="session")
+def weights() -> None:
+    assert WEIGHTS.is_file(), "the weights are not here: run make dev"
 
 
 class TestLocalAgainstAScriptedEngine(ProviderContract):
