@@ -105,6 +105,7 @@ def upstream_url() -> Iterator[str]:
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
+        assert process.poll() is None, "the scripted upstream died; results of this session say nothing"
         process.terminate()
 
 

@@ -47,3 +47,8 @@ def body_of(error: Any) -> dict[str, Any]:
         inner = body.get("error", body)
         return inner if isinstance(inner, dict) else body
     return {}
+
+
+def kinds_of(error: BaseException) -> list[str]:
+    """Names of the exception's classes: newer generations subclass what older ones raised."""
+    return [kind.__name__ for kind in type(error).__mro__]

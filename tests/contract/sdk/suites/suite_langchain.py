@@ -3,7 +3,7 @@
 from typing import Any
 
 import openai
-from cases import BASE, FORBIDDEN, INJECTION, KEYS, LONG, MODEL, case, main
+from cases import BASE, FORBIDDEN, INJECTION, KEYS, LONG, MODEL, case, kinds_of, main
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -23,8 +23,7 @@ def refusal(act: Any) -> dict[str, Any]:
     try:
         act()
     except openai.APIError as error:
-        kinds = [kind.__name__ for kind in type(error).__mro__]  # the newer generation subclasses the SDK's
-        return {"kinds": kinds, "code": error.code, "status": getattr(error, "status_code", None)}
+        return {"kinds": kinds_of(error), "code": error.code, "status": getattr(error, "status_code", None)}
     return {"kinds": []}
 
 
