@@ -147,3 +147,10 @@ def test_a_journal_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
         SqliteJournal(tmp_path / "journal.db", AuditSettings())
     with pytest.raises(JournalUnavailable, match="no journal"):
         SqliteJournalReader(tmp_path / "missing.db")
+
+
+async def test_the_write_ahead_log_does_not_grow_without_end(journal: SqliteJournal, path: Path) -> None:
+    for _ in range(4):
+        await asyncio.gather(*(journal.append(make_admission()) for _ in range(3000)))
+    assert SqliteJournalReader(path).size() == 12_001
+    assert path.with_name("journal.db-wal").stat().st_size < 16 << 20
