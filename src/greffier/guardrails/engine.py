@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from greffier.core.rulings import Finding
+from greffier.guardrails.matching import Spans
 from greffier.guardrails.normalise import View, views
 from greffier.guardrails.ports import Detector, DetectorError, Passage, ScoringDetector
 
@@ -94,10 +95,8 @@ def resolve(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         (f for f in findings if is_entity(f)),
         key=lambda f: (f.type != "SECRET", f.start - f.end, -f.score, f.view != "raw", f.start),
     )
-    kept: list[Finding] = []
-    for candidate in entities:
-        if not any(candidate.start < other.end and other.start < candidate.end for other in kept):
-            kept.append(candidate)
+    taken = Spans()
+    kept = [candidate for candidate in entities if taken.take(candidate.start, candidate.end)]
     others: dict[tuple[str, str, int, int], Finding] = {}
     for finding in findings:
         if not is_entity(finding):

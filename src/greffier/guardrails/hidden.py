@@ -2,6 +2,8 @@
 
 import re2
 
+from greffier.guardrails.matching import Text
+
 HIDDEN_CLASS = (
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}\x{ad}\x{34f}\x{61c}\x{115f}\x{1160}\x{17b4}\x{17b5}\x{180b}-\x{180f}\x{200b}-\x{200f}"
     r"\x{202a}-\x{202e}\x{2060}-\x{206f}\x{3164}\x{fe00}-\x{fe0f}\x{feff}\x{ffa0}\x{fff0}-\x{fffb}\x{1d173}-\x{1d17a}\x{e0000}-\x{e0fff}]"
@@ -16,7 +18,8 @@ def hidden_spans(text: str) -> list[tuple[int, int]]:
     """Spans of characters that are invisible, code points."""
     if text.isascii() and text.isprintable():
         return []
-    return [match.span() for match in _HIDDEN.finditer(text)]
+    wrapped = Text(text)
+    return [(wrapped.point(m.start()), wrapped.point(m.end())) for m in _HIDDEN.finditer(wrapped.data)]
 
 
 def harmless(char: str) -> bool:

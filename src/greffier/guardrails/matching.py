@@ -6,6 +6,7 @@ crafted, costs more than its length. The standard library's ``re`` is never used
 """
 
 import platform
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -65,6 +66,28 @@ class Text:
             starts = (np.frombuffer(self.data, dtype=np.uint8) & 0xC0) != 0x80  # noqa: PLR2004 - UTF-8 continuation
             self._points = np.cumsum(starts)
         return int(self._points[offset - 1])
+
+
+class Spans:
+    """Spans that do not overlap, found in logarithmic time: a text may hold a hundred thousand identifiers."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+
+    def touches(self, start: int, end: int) -> bool:
+        """Whether any span taken overlaps ``[start, end)``."""
+        after = bisect_left(self._starts, end)
+        return after > 0 and self._ends[after - 1] > start
+
+    def take(self, start: int, end: int) -> bool:
+        """Take the span unless it overlaps one taken before; say whether it was taken."""
+        if self.touches(start, end):
+            return False
+        at = bisect_left(self._starts, start)
+        self._starts.insert(at, start)
+        self._ends.insert(at, end)
+        return True
 
 
 _CHUNK = 8  # compile time of an automaton grows faster than its number of patterns

@@ -1,6 +1,6 @@
 """Taking spans out of a text, and giving pseudonyms that can be taken back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -47,14 +47,19 @@ def apply_json(text: str, edits: Iterable[Edit]) -> str:
     if not wanted:
         return text
     pieces: list[Edit] = []
+    at = 0
     for start, end, string in _literals(text):
-        for edit in wanted:
-            if edit.start < end and start < edit.end:
-                if string:
-                    lo, hi = _whole_escapes(text, start, end, max(start, edit.start), min(end, edit.end))
-                    pieces.append(Edit(lo, hi, json_inner(edit.text)))
-                else:
-                    pieces.append(Edit(start, end, f'"{json_inner(edit.text)}"'))
+        while at < len(wanted) and wanted[at].end <= start:
+            at += 1
+        inside = at
+        while inside < len(wanted) and wanted[inside].start < end:
+            edit = wanted[inside]
+            if string:
+                lo, hi = _whole_escapes(text, start, end, max(start, edit.start), min(end, edit.end))
+                pieces.append(Edit(lo, hi, json_inner(edit.text)))
+            else:
+                pieces.append(Edit(start, end, f'"{json_inner(edit.text)}"'))
+            inside += 1
     return apply(text, pieces)
 
 
@@ -88,17 +93,30 @@ def _literals(text: str) -> list[tuple[int, int, bool]]:
 
 def _whole_escapes(text: str, start: int, end: int, lo: int, hi: int) -> tuple[int, int]:
     """Widen ``[lo, hi)`` so that no escape sequence of the string ``[start, end)`` is cut."""
-    at = start
-    while at < end:
-        stop = at + 1
+    return _escape_around(text, start, lo)[0], min(end, max(hi, _escape_around(text, start, hi)[1]))
+
+
+def _escape_around(text: str, start: int, offset: int) -> tuple[int, int]:
+    """Start and end of the escape sequence that ``offset`` falls inside of; ``offset`` twice if none."""
+    for back in range(1, min(_LONGEST_ESCAPE, offset - start + 1)):
+        at = offset - back
         if text[at] == "\\":
-            stop = at + (6 if text[at + 1 : at + 2] == "u" else 2)
-        if at < lo < stop:
-            lo = at
-        if at < hi < stop:
-            hi = min(stop, end)
-        at = stop
-    return lo, hi
+            slashes = _slashes(text, start, at)
+            length = _LONGEST_ESCAPE if text[at + 1 : at + 2] == "u" else 2
+            if slashes % 2 and back < length:
+                return at, at + length
+    return offset, offset
+
+
+def _slashes(text: str, start: int, at: int) -> int:
+    """Backslashes in a row that end at ``at``: an odd number means the last one begins an escape."""
+    count = 0
+    while at - count >= start and text[at - count] == "\\":
+        count += 1
+    return count
+
+
+_LONGEST_ESCAPE = 6  # backslash, u and four digits
 
 
 class Pseudonyms:
@@ -109,12 +127,14 @@ class Pseudonyms:
     shared with another, so nothing can be re-identified for a different caller.
     """
 
-    __slots__ = ("_counts", "_originals", "_tokens")
+    __slots__ = ("_counts", "_originals", "_taken", "_text", "_tokens")
 
     def __init__(self) -> None:
         self._tokens: dict[tuple[str, str], str] = {}
         self._originals: dict[str, str] = {}
         self._counts: dict[str, int] = {}
+        self._text = ""
+        self._taken: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"Pseudonyms({len(self._tokens)} tokens)"
@@ -128,7 +148,9 @@ class Pseudonyms:
         token = self._tokens.get(key)
         if token is None:
             number = self._counts.get(kind, 0) + 1
-            while f"<{kind}_{number}>" in text:
+            if text is not self._text:
+                self._text, self._taken = text, frozenset(text[s:e] for s, e in _bracketed(text))
+            while f"<{kind}_{number}>" in self._taken:
                 number += 1
             self._counts[kind] = number
             token = f"<{kind}_{number}>"
@@ -138,20 +160,25 @@ class Pseudonyms:
 
     def edits(self, text: str) -> list[Edit]:
         """Edits that put the originals back."""
-        found: list[Edit] = []
-        at = text.find("<")
-        while at >= 0:
-            stop = text.find(">", at, at + _LONGEST_TOKEN)
-            if stop >= 0:
-                original = self._originals.get(text[at : stop + 1])
-                if original is not None:
-                    found.append(Edit(at, stop + 1, original))
-            at = text.find("<", at + 1)
-        return found
+        return [
+            Edit(start, end, self._originals[text[start:end]])
+            for start, end in _bracketed(text)
+            if text[start:end] in self._originals
+        ]
 
     def restore(self, text: str) -> str:
         """The text with the originals put back."""
         return apply(text, self.edits(text)) if self._tokens and "<" in text else text
+
+
+def _bracketed(text: str) -> Iterator[tuple[int, int]]:
+    """Spans that could be placeholders: short, between angle brackets."""
+    at = text.find("<")
+    while at >= 0:
+        stop = text.find(">", at, at + _LONGEST_TOKEN)
+        if stop >= 0:
+            yield at, stop + 1
+        at = text.find("<", at + 1)
 
 
 _LONGEST_TOKEN = 48

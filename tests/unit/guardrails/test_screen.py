@@ -388,3 +388,23 @@ async def test_plain_orders_are_refused_in_six_languages(guard: Guard, grant: Gr
     assert isinstance(await guard.screen_input(chat(user(text)), grant), Deny)
     without_accents = text.translate(str.maketrans("éèêàüößç", "eeeauosc"))
     assert isinstance(await guard.screen_input(chat(user(without_accents)), grant), Deny)
+
+
+async def test_a_hundred_thousand_identifiers_are_no_attack(grant: Grant) -> None:
+    """Counted: each identifier is compared with a bounded number of others, so this ends at once."""
+    rules = (ScreenRule(id="all", types=("*",), then="pseudonymise"),)
+    guard = Guard({"default": ScreenSettings(detectors=("identifiers",), input=rules)})
+    mails = [f"u{number}@corp.example" for number in range(30_000)]
+    screened = await allowed(guard, grant, chat(user(" ".join(mails))))
+    content = str(screened.request.messages[0].content)
+    assert content.startswith("<EMAIL_1> <EMAIL_2>")
+    assert content.endswith("<EMAIL_30000>")
+    call = ToolCall("1", FunctionCall("f", json.dumps(mails)))
+    screened = await allowed(guard, grant, chat(Message("assistant", None, tool_calls=(call,))))
+    calls = screened.request.messages[0].tool_calls
+    assert calls is not None
+    assert json.loads(calls[0].function.arguments)[-1] == "<EMAIL_30000>"
+
+
+async def test_lone_surrogates_are_harmless(guard: Guard, grant: Grant) -> None:
+    assert isinstance(await guard.screen_input(chat(user("\ud800 hello \udfff")), grant), Allow)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.terms import Terms
-from greffier.guardrails.matching import PatternSet, Text
+from greffier.guardrails.matching import PatternSet, Spans, Text
 from greffier.guardrails.packs import read_lines, read_patterns
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import fold
@@ -97,11 +97,14 @@ class SpecialCategories:
     def _unlisted(self, folded: str, listed: list[tuple[str, int, int]]) -> tuple[Finding, ...]:
         """Words that are medical by their ending or their place; only with a person, and never inside a listed term."""
         text = Text(folded)
+        taken = Spans()
+        for _, first, last in sorted(listed, key=lambda item: item[1]):
+            taken.take(first, last)
         found = []
         for pattern, first_word, end in self._words.spans(text):
             start = _skip_fillers(folded, first_word, end)
             word = folded[start:end].split(" ", 1)[0]
-            if word in _NOT_MEDICAL or any(start < last and first < end for _, first, last in listed):
+            if word in _NOT_MEDICAL or taken.touches(start, end):
                 continue
             if end - start >= _SHORTEST and self._about_somebody(folded, start, end):
                 found.append(
