@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -9,21 +10,27 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 
+from greffier.app.chronicle import chronicling
 from greffier.app.processes import raise_file_limit
 from greffier.app.sealing import sealing
 from greffier.app.spending import bookkeeping
+from greffier.audit.ports import JournalUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
+from greffier.storage.spend import SpendUnavailable
 
 log = logging.getLogger(__name__)
 
 _READY_TIMEOUT_S = 30.0
 _QUICK_DEATH_S = 5.0
 _MAX_QUICK_DEATHS = 5
+_FIRST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 30.0
 _BACKLOG = 2048
 
 
@@ -34,6 +41,9 @@ class ServeOptions(msgspec.Struct, frozen=True):
     host: str
     port: int
     workers: int
+
+
+Restarting = Callable[[int, int], Awaitable[None]]
 
 
 class StartFailed(Exception):  # noqa: N818 - named for the condition the command line reports
@@ -49,7 +59,7 @@ class Worker:
         self._listener = listener
         self._metrics = metrics
         self.process: asyncio.subprocess.Process | None = None
-        self._quick_deaths = 0
+        self.serves = False
 
     async def start(self) -> None:
         """Start the process and wait until it serves.
@@ -73,30 +83,43 @@ class Worker:
                 if not await asyncio.to_thread(os.read, ready, 1):
                     code = await self.process.wait()
                     raise StartFailed(f"worker {self.number} stopped with exit code {code} before it was ready")
+            self.serves = True
         except TimeoutError:
             self.process.kill()
             raise StartFailed(f"worker {self.number} was not ready after {_READY_TIMEOUT_S:.0f} s") from None
         finally:
             os.close(ready)
 
-    async def keep_alive(self, stopping: asyncio.Event) -> None:
-        """Restart the process whenever it dies, until it dies too often too soon.
+    async def keep_alive(self, stopping: asyncio.Event, others: Callable[[], bool], restarting: Restarting) -> None:
+        """Start another process whenever this one dies; the worse it goes, the longer the wait before the next try.
+
+        Args:
+            stopping: Set when dying is what was asked for.
+            others: Whether any worker serves; while one does, the platform is not given up.
+            restarting: Called before another process is started, with the exit code of the last one.
 
         Raises:
-            StartFailed: It keeps dying.
+            StartFailed: It keeps dying, and nobody else serves.
         """
-        while not stopping.is_set():
+        failures = 0
+        while self.process is not None and not stopping.is_set():
             began = time.monotonic()
-            if self.process is None:
-                raise StartFailed(f"worker {self.number} was never started")
             code = await self.process.wait()
+            self.serves = False
             if stopping.is_set():
                 return
-            self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - began < _QUICK_DEATH_S else 0
+            failures = failures + 1 if time.monotonic() - began < _QUICK_DEATH_S else 0
             log.error("worker %d died with exit code %s; starting another", self.number, code)
-            if self._quick_deaths >= _MAX_QUICK_DEATHS:
-                raise StartFailed(f"worker {self.number} died {self._quick_deaths} times within seconds of starting")
-            await self.start()
+            if failures >= _MAX_QUICK_DEATHS and not others():
+                raise StartFailed(f"worker {self.number} died {failures} times within seconds of starting")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), min(_FIRST_WAIT_S * 2**failures, _LONGEST_WAIT_S))
+                return
+            await restarting(self.number, code)
+            try:
+                await self.start()
+            except StartFailed as error:
+                log.error("%s", error)  # noqa: TRY400 - the worker has said why
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if the process still runs."""
@@ -134,6 +157,21 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def claim(paths: WorkspacePaths) -> int:
+    """Be the only platform of this workspace; the claim ends with the returned descriptor or the process.
+
+    Raises:
+        StartFailed: Another one runs.
+    """
+    descriptor = os.open(paths.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StartFailed("another gateway serves this workspace already") from None
+    return descriptor
+
+
 async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.Event | None = None) -> None:
     """Run the platform until SIGTERM or SIGINT.
 
@@ -142,45 +180,69 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
     """
     raise_file_limit()
     paths = WorkspacePaths(options.workspace)
-    paths.ensure()
-    metrics = paths.run / "metrics"
-    shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(mode=0o700)
-    listener = listen(options.host, options.port)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    workers = [Worker(number, options, listener, metrics) for number in range(options.workers)]
+    try:
+        paths.ensure()
+        await _supervise(paths, options, snapshot, started)
+    except (JournalUnavailable, SpendUnavailable) as error:
+        raise StartFailed(str(error)) from error
+    except OSError as error:
+        raise StartFailed(f"the state folder cannot be used: {error}") from error
 
-    def reload_workers() -> None:
-        for worker in workers:
-            worker.signal(signal.SIGHUP)
 
-    loop.add_signal_handler(signal.SIGHUP, reload_workers)
+async def _supervise(
+    paths: WorkspacePaths, options: ServeOptions, snapshot: Snapshot, started: asyncio.Event | None
+) -> None:
     async with contextlib.AsyncExitStack() as stack:
+        listener = listen(options.host, options.port)
         stack.callback(listener.close)
+        stack.callback(os.close, claim(paths))
+        metrics = paths.run / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir(mode=0o700)
+        workers = [Worker(number, options, listener, metrics) for number in range(options.workers)]
+        stopping = _on_signals(workers)
+        chronicle = await stack.enter_async_context(chronicling(paths, snapshot.workspace.audit))
         await stack.enter_async_context(sealing(paths, snapshot.workspace.audit))
         await stack.enter_async_context(bookkeeping(paths))
+        host, port = listener.getsockname()[:2]
+        await chronicle.started(host, port, len(workers), snapshot)
         try:
             await asyncio.gather(*(worker.start() for worker in workers))
-            host, port = listener.getsockname()[:2]
             (paths.run / "address").write_text(f"http://{host}:{port}\n")
             (paths.run / "pid").write_text(f"{os.getpid()}\n")
             log.info("serving on http://%s:%d with %d worker(s)", host, port, len(workers))
             if started is not None:
                 started.set()
-            await _until_stopped(workers, stopping)
+            await _until_stopped(workers, stopping, chronicle.restarting)
         finally:
             stopping.set()
             listener.close()
             await asyncio.gather(*(w.stop(snapshot.workspace.server.drain_timeout_s + 5) for w in workers))
             for name in ("address", "pid"):
                 (paths.run / name).unlink(missing_ok=True)
+            await chronicle.stopped()
 
 
-async def _until_stopped(workers: list[Worker], stopping: asyncio.Event) -> None:
-    keepers = [asyncio.create_task(worker.keep_alive(stopping)) for worker in workers]
+def _on_signals(workers: list[Worker]) -> asyncio.Event:
+    """SIGTERM and SIGINT set the returned event; SIGHUP is passed on to the workers."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+    def reload_workers() -> None:
+        for worker in workers:
+            worker.signal(signal.SIGHUP)
+
+    loop.add_signal_handler(signal.SIGHUP, reload_workers)
+    return stopping
+
+
+async def _until_stopped(workers: list[Worker], stopping: asyncio.Event, restarting: Restarting) -> None:
+    def any_serves() -> bool:
+        return any(worker.serves for worker in workers)
+
+    keepers = [asyncio.create_task(worker.keep_alive(stopping, any_serves, restarting)) for worker in workers]
     stop = asyncio.create_task(stopping.wait())
     done, pending = await asyncio.wait([*keepers, stop], return_when=asyncio.FIRST_COMPLETED)
     for task in pending:

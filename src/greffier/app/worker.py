@@ -16,20 +16,29 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
+from greffier.adapters.secrets.references import SecretMissing
 from greffier.app.front_door import FrontDoor
 from greffier.app.plant import Plant
 from greffier.app.processes import die_with_parent, hand_over_quickly, raise_file_limit
 from greffier.app.spending import spent_this_month
 from greffier.app.wiring import recall_spend
+from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
+from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
+from greffier.core.errors import GreffierError
+from greffier.guardrails.ports import DetectorError
+from greffier.identity.ports import KeyStoreUnavailable
 from greffier.pipeline.visit import all_closed
+from greffier.storage.spend import SpendUnavailable
 from greffier.telemetry.logs import configure_logs
 
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S = 75
+_BAD_CONFIGURATION = 3  # the exit codes of the command line
+_UNAVAILABLE = 4
 
 
 class _Server(uvicorn.Server):
@@ -106,7 +115,14 @@ def main() -> None:
     workspace, listener_fd, ready_fd = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     listener = socket.socket(fileno=listener_fd)
     number, workers = int(os.environ["GREFFIER_WORKER"]), int(os.environ["GREFFIER_WORKERS"])
-    uvloop.run(serve(workspace, listener, ready_fd, number, workers))
+    try:
+        uvloop.run(serve(workspace, listener, ready_fd, number, workers))
+    except (ConfigError, SecretMissing, GreffierError, DetectorError) as error:
+        log.critical("worker %d cannot serve this configuration: %s", number, error)
+        sys.exit(_BAD_CONFIGURATION)
+    except (KeyStoreUnavailable, JournalUnavailable, ContentUnavailable, SpendUnavailable, OSError) as error:
+        log.critical("worker %d lacks something it needs: %s", number, error)
+        sys.exit(_UNAVAILABLE)
 
 
 if __name__ == "__main__":
