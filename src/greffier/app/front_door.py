@@ -12,6 +12,7 @@ from greffier.app.wiring import bounds_of, build_pipelines
 from greffier.config.loading import fingerprint, load_snapshot
 from greffier.config.problems import ConfigError
 from greffier.config.snapshot import Snapshot
+from greffier.core.errors import GreffierError
 from greffier.gateway.app import GatewayApp
 from greffier.llm.ports import Provider
 
@@ -34,7 +35,8 @@ class FrontDoor:
         self._look_now = asyncio.Event()
         self._draining = False
         self._retiring: set[asyncio.Task[None]] = set()
-        pipelines, _ = build_pipelines(plant, snapshot)
+        pipelines = build_pipelines(plant, snapshot)
+        plant.trust(snapshot)
         self.app = GatewayApp(pipelines, self, bounds=bounds_of(snapshot.workspace.server), clock=plant.clock)
         if not snapshot.signed_by:
             log.warning("UNSAFE DEVELOPMENT MODE: the configuration %s is not signed", snapshot.revision[:16])
@@ -71,14 +73,17 @@ class FrontDoor:
                 self._refused = ""
                 self._plant.metrics.reloaded("unchanged")
                 return
-            pipelines, retired = build_pipelines(self._plant, snapshot)
-        except ConfigError as error:
+            pipelines = build_pipelines(self._plant, snapshot)
+        except (ConfigError, GreffierError) as error:
             self._keep(error.reason)
             return
         except Exception as error:
             log.exception("a new configuration cannot be loaded")
             self._keep(type(error).__name__)
             return
+        finally:
+            self._retire(self._plant.providers.take_retired())
+        self._plant.trust(snapshot)
         self.app.swap(pipelines)
         self._snapshot = snapshot
         self._refused = ""
@@ -86,7 +91,6 @@ class FrontDoor:
         log.warning(
             "configuration %s is in force, signed by %s", snapshot.revision[:16], snapshot.signed_by or "NOBODY"
         )
-        self._retire(retired, snapshot.workspace.server.request_timeout_s)
 
     def _keep(self, refused: str) -> None:
         """Stay with the snapshot in force, and say why in ``/healthz``, metrics and the log."""
@@ -94,8 +98,9 @@ class FrontDoor:
         self._plant.metrics.reloaded("refused")
         log.error("a new configuration was refused, %s stays in force: %s", self._snapshot.revision[:16], refused)
 
-    def _retire(self, providers: list[Provider], after_s: float) -> None:
+    def _retire(self, providers: list[Provider]) -> None:
         """Close connections nobody needs any more, once every request that may still use them is over."""
+        after_s = self._snapshot.workspace.server.request_timeout_s
 
         async def close_later() -> None:
             await asyncio.sleep(after_s)
@@ -126,6 +131,7 @@ class FrontDoor:
             warnings.append(f"a newer configuration was refused: {self._refused}")
         if keys.error:
             warnings.append(f"the key store is out of reach for {keys.age_s:.0f} s: {keys.error}")
+        warnings += [f"issuer {i.issuer}: {i.error}" for i in self._plant.issuer_keys.health() if i.error]
         return {
             "version": greffier.__version__,
             "worker": self._plant.worker,

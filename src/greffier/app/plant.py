@@ -16,6 +16,7 @@ from greffier.core.deployment import Deployment
 from greffier.identity.claims import Pseudonyms
 from greffier.identity.directory import KeyDirectory
 from greffier.identity.jwks import IssuerKeys
+from greffier.identity.tokens import trusts_of
 from greffier.limits.memory import LocalLimitState
 from greffier.limits.ports import LimitState
 from greffier.llm.ports import Provider
@@ -34,27 +35,37 @@ class Providers:
     def __init__(self, paths: WorkspacePaths) -> None:
         self._paths = paths
         self._built: dict[str, tuple[DeploymentSettings, Deployment, Provider]] = {}
+        self._retired: list[Provider] = []
 
-    def for_snapshot(self, snapshot: Snapshot) -> tuple[dict[str, Provider], list[Provider]]:
-        """The providers of a snapshot, and those of the one before that it no longer needs.
-
-        Nothing changes if one of them cannot be built.
+    def for_snapshot(self, snapshot: Snapshot) -> dict[str, Provider]:
+        """The providers of a snapshot. Nothing changes if one of them cannot be built.
 
         Raises:
-            SecretMissing: A deployment's secret is not there.
+            BadDeployment: A secret, certificate or model file of a deployment is missing.
         """
-        fresh = dict(self._built)
-        for name, settings in snapshot.deployment_settings.items():
-            deployment = snapshot.deployments[name]
-            known = fresh.get(name)
-            if known is None or known[:2] != (settings, deployment):
-                provider = build_provider(name, settings, deployment, self._paths.root, self._paths.run)
-                fresh[name] = (settings, deployment, provider)
-        wanted = {name: fresh[name] for name in snapshot.deployment_settings}
+        wanted: dict[str, tuple[DeploymentSettings, Deployment, Provider]] = {}
+        fresh: list[Provider] = []
+        try:
+            for name, settings in snapshot.deployment_settings.items():
+                deployment = snapshot.deployments[name]
+                known = self._built.get(name)
+                if known is None or known[:2] != (settings, deployment):
+                    provider = build_provider(name, settings, deployment, self._paths.root, self._paths.run)
+                    fresh.append(provider)
+                    known = (settings, deployment, provider)
+                wanted[name] = known
+        except Exception:
+            self._retired += fresh
+            raise
         kept = {id(entry[2]) for entry in wanted.values()}
-        retired = [entry[2] for entry in self._built.values() if id(entry[2]) not in kept]
+        self._retired += [entry[2] for entry in self._built.values() if id(entry[2]) not in kept]
         self._built = wanted
-        return {name: entry[2] for name, entry in wanted.items()}, retired
+        return {name: entry[2] for name, entry in wanted.items()}
+
+    def take_retired(self) -> list[Provider]:
+        """Providers that no new request will use; whoever takes them closes them."""
+        retired, self._retired = self._retired, []
+        return retired
 
     async def close(self) -> None:
         """Close all connections."""
@@ -67,6 +78,7 @@ class Plant:
 
     def __init__(self, paths: WorkspacePaths, snapshot: Snapshot, clock: Clock, *, worker: int, workers: int) -> None:
         audit = snapshot.workspace.audit
+        identity = snapshot.workspace.identity
         self.paths = paths
         self.clock = clock
         self.worker = worker
@@ -76,7 +88,9 @@ class Plant:
         self.observer = Observers([self.metrics, *([self.traces] if self.traces else [])])
         self.journal = open_journal(paths, audit)
         self.content = open_content_store(paths)
-        self.directory = KeyDirectory(SqliteKeyStore(paths.state_db), clock)
+        self.directory = KeyDirectory(
+            SqliteKeyStore(paths.state_db), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
+        )
         self.pseudonyms = Pseudonyms(load_or_create_key(paths.secrets / "pseudonym.key"))
         self.issuer_keys = IssuerKeys(optional.jwks_source(paths.root), clock)
         self.limits = _limit_state(snapshot, clock)
@@ -86,6 +100,10 @@ class Plant:
     def reader(self) -> JournalReader:
         """The journal, for reading."""
         return open_reader(self.paths)
+
+    def trust(self, snapshot: Snapshot) -> None:
+        """Keep the keys of the snapshot's issuers at hand, and forget all others."""
+        self.issuer_keys.keep(trusts_of(snapshot.workspace.tenants))
 
     async def start(self) -> None:
         """Read the API keys; nothing is served before they are known.

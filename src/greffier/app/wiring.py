@@ -15,7 +15,6 @@ from greffier.identity.authenticators import Authenticators
 from greffier.identity.tokens import TokenVerifier
 from greffier.limits.plan import Share
 from greffier.limits.service import Limits, SpendEntry
-from greffier.llm.ports import Provider
 from greffier.pipeline.call import Caller
 from greffier.pipeline.capture import Capture
 from greffier.pipeline.chat import ChatPipeline
@@ -31,8 +30,8 @@ from greffier.router.choose import Router
 UNSIGNED = "unsigned"
 
 
-def build_pipelines(plant: Plant, snapshot: Snapshot) -> tuple[Pipelines, list[Provider]]:
-    """Build the request path of a snapshot; also return the providers of the last one that nobody needs any more.
+def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
+    """Build the request path of a snapshot.
 
     Raises:
         GreffierError: Something the workspace names cannot be loaded; the snapshot must not go into force.
@@ -55,9 +54,9 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> tuple[Pipelines, list[P
             release=snapshot.signed_by or UNSIGNED,
         ),
     )
-    providers, retired = plant.providers.for_snapshot(snapshot)
+    providers = plant.providers.for_snapshot(snapshot)
     caller = Caller(providers, plant.health)
-    pipelines = Pipelines(
+    return Pipelines(
         chat=ChatPipeline(
             entrance=entrance,
             guard=guard,
@@ -80,7 +79,6 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> tuple[Pipelines, list[P
         ),
         extra_parameters=frozenset(p for d in snapshot.deployments.values() for p in d.extra_parameters),
     )
-    return pipelines, retired
 
 
 def recall_spend(plant: Plant, snapshot: Snapshot, spent: Iterable[SpendEntry]) -> None:

@@ -80,7 +80,6 @@ def estimate_usage(request: ChatRequest, response: ChatResponse) -> Usage:
     return Usage(input_tokens=estimate_prompt(request), output_tokens=output, estimated=True)
 
 
-def estimate_stream_usage(request: ChatRequest, generated_chars: int) -> Usage:
-    """Usage of a stream whose server gave no numbers, or that ended early."""
-    output = -(-generated_chars // _CHARS_PER_TOKEN)
-    return Usage(input_tokens=estimate_prompt(request), output_tokens=output, estimated=True)
+def estimate_ascii(chars: int) -> int:
+    """Tokens of so many ASCII characters of prose, where the text itself was not kept."""
+    return -(-chars // _CHARS_PER_TOKEN)

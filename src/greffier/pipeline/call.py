@@ -18,6 +18,10 @@ from greffier.router.health import HealthBoard
 
 T = TypeVar("T")
 
+_PASSING = frozenset(
+    {Code.UPSTREAM_UNAVAILABLE, Code.UPSTREAM_TIMEOUT, Code.UPSTREAM_RATE_LIMITED, Code.UPSTREAM_TRUNCATED}
+)
+"""Errors that the same server may not repeat; the others are worth another server's try only."""
 _LONGEST_WAIT_S = 5.0  # a caller is better told to come back than kept waiting longer for a server that asks for it
 
 
@@ -86,38 +90,46 @@ class Caller:
 
     async def _try(self, route: Route, trail: Trail, attempt: Callable[[Deployment], Awaitable[T]]) -> Ruling[T]:
         """Call candidates in order until one answers; the last error is the ruling if none does."""
-        error: ProviderError | None = None
-        for number in range(route.attempts):
+        result = await self._once(route.candidates[0], trail, attempt)
+        number = 1
+        while isinstance(result, ProviderError) and number < route.attempts:
+            if not result.retryable or not self._health.may_retry(route.model):
+                break
+            if number >= len(route.candidates) and not await self._pause(route, number, result):
+                break
             deployment = route.candidates[min(number, len(route.candidates) - 1)]
-            if error is not None:
-                if not error.retryable or not self._health.may_retry(route.model):
-                    break
-                if number >= len(route.candidates):  # nobody left to fall back on: give the last one a moment
-                    wait = max(self._health.backoff_s(route.model, number), error.retry_after_s or 0.0)
-                    if wait > _LONGEST_WAIT_S:
-                        break
-                    await asyncio.sleep(wait)
-            began = time.perf_counter_ns()
-            try:
-                value = await attempt(deployment)
-            except ProviderError as caught:
-                us = (time.perf_counter_ns() - began) // 1000
-                trail.attempted(deployment.name, "failed", us, str(caught.code))
-                # A server that refuses a bad request is well: it answered.
-                well = not caught.counts_against_health
-                self._health.report(deployment.name, well, us / 1e6, caught.retry_after_s)
-                error = caught
-            except asyncio.CancelledError:
-                trail.attempted(deployment.name, "cancelled", (time.perf_counter_ns() - began) // 1000)
-                raise
-            else:
-                us = (time.perf_counter_ns() - began) // 1000
-                trail.attempted(deployment.name, "answered", us)
-                self._health.report(deployment.name, ok=True, latency_s=us / 1e6)
-                return Allow(value, rule=f"deployment:{deployment.name}")
-        if error is None:
-            raise RuntimeError(f"the route for {route.model} allows no attempt")
-        return denial(error)
+            result = await self._once(deployment, trail, attempt)
+            number += 1
+        return denial(result) if isinstance(result, ProviderError) else result
+
+    async def _once(
+        self, deployment: Deployment, trail: Trail, attempt: Callable[[Deployment], Awaitable[T]]
+    ) -> Allow[T] | ProviderError:
+        """Make one call and tell the record and the breakers how it went."""
+        began = time.perf_counter_ns()
+        try:
+            value = await attempt(deployment)
+        except ProviderError as error:
+            us = (time.perf_counter_ns() - began) // 1000
+            trail.attempted(deployment.name, "failed", us, str(error.code))
+            well = not error.counts_against_health  # a server that refuses a bad request is well: it answered
+            self._health.report(deployment.name, well, us / 1e6, error.retry_after_s)
+            return error
+        except asyncio.CancelledError:
+            trail.attempted(deployment.name, "cancelled", (time.perf_counter_ns() - began) // 1000)
+            raise
+        us = (time.perf_counter_ns() - began) // 1000
+        trail.attempted(deployment.name, "answered", us)
+        self._health.report(deployment.name, ok=True, latency_s=us / 1e6)
+        return Allow(value, rule=f"deployment:{deployment.name}")
+
+    async def _pause(self, route: Route, number: int, error: ProviderError) -> bool:
+        """Give the last candidate a moment before it is called again; False if that makes no sense."""
+        wait = max(self._health.backoff_s(route.model, number), error.retry_after_s or 0.0)
+        if error.code not in _PASSING or wait > _LONGEST_WAIT_S:
+            return False
+        await asyncio.sleep(wait)
+        return True
 
 
 def denial(error: ProviderError) -> Deny:

@@ -14,7 +14,7 @@ from greffier.core.rulings import Refused
 from greffier.guardrails.stream import StreamScreen
 from greffier.llm.cost import cost_of
 from greffier.llm.ports import ProviderError
-from greffier.llm.tokens import estimate_stream_usage
+from greffier.llm.tokens import estimate_ascii, estimate_prompt, estimate_text
 from greffier.pipeline.answers import ChatStream
 from greffier.pipeline.call import Caller, Opened, denial
 from greffier.pipeline.capture import Capture, wanted
@@ -29,7 +29,8 @@ class _Tally:
         self._request = request
         self._kept: list[str] | None = [] if keep_text else None
         self._began = time.perf_counter_ns()
-        self.generated_chars = 0
+        self._generated_tokens = 0
+        self._generated_ascii = 0
         self.released_chars = 0
         self.usage: Usage | None = None
         self.finish_reason = ""
@@ -37,13 +38,19 @@ class _Tally:
 
     def received(self, chunk: ChatChunk) -> None:
         """Count what the model sent."""
-        self.generated_chars += len(chunk.text)
+        self._count(chunk.text)
         for call in chunk.tool_calls:
             if call.function and call.function.arguments:
-                self.generated_chars += len(call.function.arguments)
+                self._count(call.function.arguments)
         self.usage = chunk.usage or self.usage
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.model = chunk.model or self.model
+
+    def _count(self, text: str) -> None:
+        if text.isascii():
+            self._generated_ascii += len(text)
+        else:
+            self._generated_tokens += estimate_text(text)
 
     def released(self, chunk: ChatChunk) -> None:
         """Count what the caller got."""
@@ -59,9 +66,14 @@ class _Tally:
         """Microseconds since the first fragment."""
         return (time.perf_counter_ns() - self._began) // 1000
 
+    def _estimate(self) -> Usage:
+        """Tokens of a stream whose server gave no numbers, or that ended early."""
+        generated = self._generated_tokens + estimate_ascii(self._generated_ascii)
+        return Usage(input_tokens=estimate_prompt(self._request), output_tokens=generated, estimated=True)
+
     def answered(self) -> Answered:
         """The stream as the record tells it."""
-        usage = self.usage or estimate_stream_usage(self._request, self.generated_chars)
+        usage = self.usage or self._estimate()
         return Answered(
             deployment=self._opened.deployment.name,
             model=self.model,
