@@ -155,23 +155,29 @@ REFUSALS: dict[Code, Refusal] = {
     Code.CONCURRENCY_LIMIT_EXCEEDED: _refusal(429, "Wait for a running request to finish.", retry=True),
     Code.BUDGET_EXCEEDED: _refusal(429, "Wait for the next budget period, or ask the operator to raise it."),
     Code.PRICE_UNKNOWN: _refusal(403, "Ask the operator to state the model's price, or a ceiling for it."),
-    Code.LIMITS_UNAVAILABLE: _refusal(503, "The shared limits store is out of reach; try again.", retry=True),
+    Code.LIMITS_UNAVAILABLE: _refusal(
+        503, "Try again; if it lasts, tell the operator that the shared limits store is out of reach.", retry=True
+    ),
     Code.GUARDRAIL_BLOCKED: _refusal(400, "Rephrase the request without the content that the rule forbids."),
-    Code.OUTPUT_BLOCKED: _refusal(400, "The answer broke an output rule and was withheld; rephrase the request."),
+    Code.OUTPUT_BLOCKED: _refusal(400, "Rephrase the request so that its answer needs nothing that the rule forbids."),
     Code.OUTPUT_INVALID: _refusal(502, "The model's answer did not match the requested schema; try again.", retry=True),
     Code.ESCALATED: _refusal(403, "A reviewer must decide; ask the owner of the use case."),
-    Code.GUARDRAIL_UNAVAILABLE: _refusal(503, "A guardrail could not be evaluated; try again.", retry=True),
+    Code.GUARDRAIL_UNAVAILABLE: _refusal(
+        503, "Try again; if it lasts, tell the operator which guardrail could not be evaluated.", retry=True
+    ),
     Code.NO_PERMITTED_DEPLOYMENT: _refusal(403, "No deployment of the model may process this data; remove the data."),
-    Code.NO_HEALTHY_DEPLOYMENT: _refusal(503, "All permitted deployments are failing; try again.", retry=True),
+    Code.NO_HEALTHY_DEPLOYMENT: _refusal(
+        503, "Try again in a moment; all permitted deployments are failing.", retry=True
+    ),
     Code.CONTEXT_LENGTH_EXCEEDED: _refusal(400, "Shorten the messages or lower max_tokens."),
-    Code.UPSTREAM_REJECTED: _refusal(400, "The model's server refused the request; see the message."),
+    Code.UPSTREAM_REJECTED: _refusal(400, "Correct the request as the message says."),
     Code.UPSTREAM_AUTHENTICATION: _refusal(502, "The operator must correct the deployment's secret."),
-    Code.UPSTREAM_RATE_LIMITED: _refusal(429, "The model's server is limiting us; wait and try again.", retry=True),
-    Code.UPSTREAM_UNAVAILABLE: _refusal(502, "The model's server failed; try again.", retry=True),
-    Code.UPSTREAM_TIMEOUT: _refusal(504, "The model's server was too slow; try again.", retry=True),
-    Code.UPSTREAM_MALFORMED: _refusal(502, "The model's server sent an unusable answer; tell the operator."),
-    Code.UPSTREAM_TRUNCATED: _refusal(502, "The model's server broke off its answer; try again.", retry=True),
-    Code.UPSTREAM_TOO_LARGE: _refusal(502, "The model's server sent more than the gateway accepts."),
+    Code.UPSTREAM_RATE_LIMITED: _refusal(429, "Wait a moment and try again.", retry=True),
+    Code.UPSTREAM_UNAVAILABLE: _refusal(502, "Try again; if it lasts, tell the operator.", retry=True),
+    Code.UPSTREAM_TIMEOUT: _refusal(504, "Try again, or ask for a shorter answer.", retry=True),
+    Code.UPSTREAM_MALFORMED: _refusal(502, "Tell the operator the request id."),
+    Code.UPSTREAM_TRUNCATED: _refusal(502, "Try again; what was received so far is incomplete.", retry=True),
+    Code.UPSTREAM_TOO_LARGE: _refusal(502, "Ask for a shorter answer; the limit is the deployment's max_answer_bytes."),
     Code.JOURNAL_UNAVAILABLE: _refusal(
         503, "Evidence cannot be written, so nothing is answered; try again.", retry=True
     ),
