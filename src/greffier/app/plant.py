@@ -7,6 +7,7 @@ from greffier.adapters.providers.build import build_provider
 from greffier.adapters.secrets.references import resolve_value
 from greffier.app import optional
 from greffier.app.observers import Observers
+from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
 from greffier.audit.ports import JournalReader
 from greffier.config.paths import WorkspacePaths
@@ -91,7 +92,9 @@ class Plant:
         self.directory = KeyDirectory(
             SqliteKeyStore(paths.state_db), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
         )
-        self.pseudonyms = Pseudonyms(load_or_create_key(paths.secrets / "pseudonym.key"))
+        pseudonym_key = load_or_create_key(paths.secrets / "pseudonym.key")
+        self.pseudonyms = Pseudonyms(pseudonym_key)
+        self.references = References(pseudonym_key)
         self.issuer_keys = IssuerKeys(optional.jwks_source(paths.root), clock)
         self.limits = _limit_state(snapshot, clock)
         self.health = HealthBoard(clock, SystemRandom())

@@ -52,6 +52,7 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
             clock=clock,
             bundle=snapshot.revision,
             release=snapshot.signed_by or UNSIGNED,
+            reference=plant.references,
         ),
     )
     providers = plant.providers.for_snapshot(snapshot)

@@ -57,6 +57,8 @@ class Evidence(msgspec.Struct, frozen=True):
     clock: Clock
     bundle: str
     release: str
+    reference: Callable[[str, str], str]
+    """Turns a direct identifier (its kind, its value) into a keyed reference: records never hold the identifier."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ class Trail:
             surface=arrival.surface,
             bundle=evidence.bundle,
             release=evidence.release,
-            peer=arrival.peer,
+            peer=evidence.reference("peer", arrival.peer) if arrival.peer else "",
             correlation_id=arrival.correlation_id,
             trace_id=arrival.traceparent[3:35],
         )

@@ -1,11 +1,18 @@
 """Keep content only where a use case says so, encrypted and apart from the record."""
 
+import logging
+
 import msgspec
 
-from greffier.audit.ports import ContentStore
+from greffier.audit.ports import ContentStore, ContentUnavailable
 from greffier.core.chat import ChatRequest
 from greffier.core.context import Grant
 from greffier.core.events import PartLine
+
+log = logging.getLogger(__name__)
+
+UNAVAILABLE = "unavailable"
+"""Store id of a part that could not be kept."""
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -29,7 +36,11 @@ class Capture:
         return await self._keep(grant.tenant, request_id, "answer", text.encode())
 
     async def _keep(self, tenant: str, request_id: str, part: str, data: bytes) -> tuple[PartLine, ...]:
-        kept = await self._store.put(tenant, request_id, {part: data})
+        try:
+            kept = await self._store.put(tenant, request_id, {part: data})
+        except ContentUnavailable as error:  # skeleton only, and the record says so (fail-closed matrix, key service)
+            log.error("content of %s is not kept: %s", request_id, error)  # noqa: TRY400 - the reason is the message
+            return (PartLine(part, UNAVAILABLE, ""),)
         return tuple(PartLine(name, store_id, commit) for name, (store_id, commit) in kept.items())
 
 

@@ -125,8 +125,9 @@ class StreamRelease:
             answer = msgspec.structs.replace(tally.answered(), parts=parts)
             await visit.answered(answer)
             for passed in last:
-                yield self._ours(passed)
-            yield self._ours(ChatChunk(usage=answer.usage))
+                if passed.usage is None:
+                    yield self._ours(passed)
+            yield self._ours(ChatChunk(usage=answer.usage))  # exactly one, whatever the server sent
         except ProviderError as error:
             caller.broke_off(opened)
             trail.attempted(opened.deployment.name, "broke off", tally.upstream_us(), str(error.code))
