@@ -1,21 +1,21 @@
 """From bytes to typed requests, with every mistake named as a field of the request. Values are never quoted."""
 
 from collections.abc import Collection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Ruling
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 _RULE = "gateway.decode"
 _MAX_NAME = 64
 _UNKNOWN = "Object contains unknown field `"
 _STRUCTURE = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
-_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_any_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def depth_exceeds(body: bytes, limit: int) -> bool:
@@ -51,23 +51,27 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, max_depth: int) -> 
         return _malformed("The body nests too deeply")
 
 
-def split_fields(body: bytes, allowed: Collection[str]) -> tuple[bytes, dict[str, object]] | None:
-    """Part the top-level fields in ``allowed`` from the rest, for parameters a workspace allows beyond the dialect.
+def decode_with_extras(
+    decoder: msgspec.json.Decoder[T], body: bytes, extras: Collection[str], *, max_depth: int
+) -> Ruling[tuple[T, dict[str, Any]]]:
+    """Decode, and set aside the top-level fields in ``extras``, which a workspace allows beyond the dialect.
 
-    Returns the body without them, and their values; or None when none is there or the body is no JSON object.
+    Only a body that the strict decoder refuses for an unknown field is looked at twice.
     """
-    try:
-        fields = _raw_fields.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    names = [name for name in fields if name in allowed]
-    if not names:
-        return None
-    try:
-        extras = {name: msgspec.json.decode(fields.pop(name)) for name in names}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return msgspec.json.encode(fields), extras
+    ruling = decode(decoder, body, max_depth=max_depth)
+    if isinstance(ruling, Allow):
+        return Allow((ruling.value, {}), _RULE)
+    if not extras or ruling.code is not Code.UNSUPPORTED_PARAMETER:
+        return ruling
+    whole = decode(_any_object, body, max_depth=max_depth)
+    if isinstance(whole, Deny):
+        return whole  # the strict decoder had stopped before it saw what is wrong
+    fields = whole.value
+    aside = {name: fields.pop(name) for name in list(fields) if name in extras}
+    if not aside:
+        return ruling
+    rest = decode(decoder, msgspec.json.encode(fields), max_depth=max_depth)
+    return rest if isinstance(rest, Deny) else Allow((rest.value, aside), _RULE)
 
 
 def unsupported(param: str, remedy: str = "") -> Deny:

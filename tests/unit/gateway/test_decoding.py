@@ -11,6 +11,7 @@ from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny
 from greffier.gateway.decoding import decode, depth_exceeds
 from greffier.gateway.wire.chat_request import decode_chat
+from greffier.gateway.wire.messages_request import decode_messages
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -144,6 +145,12 @@ def test_extra_parameters_pass_only_where_the_workspace_allows_them() -> None:
     ruling = decode_chat(body, max_depth=64, extra_parameters={"top_k", "grammar"})
     assert isinstance(ruling, Allow)
     assert ruling.value.params == {"top_k": 3, "grammar": {"a": [1]}}
+
+
+@given(tail=st.binary(max_size=30))
+def test_what_follows_an_extra_parameter_is_checked_too(tail: bytes) -> None:
+    for decoder in (decode_chat, decode_messages):
+        decoder(b'{"top_k": 3, "wibble": ' + tail, max_depth=64, extra_parameters={"top_k", "wibble"})
 
 
 def test_an_answer_sent_back_as_history_is_accepted() -> None:

@@ -168,6 +168,13 @@ def test_mistakes_and_what_the_gateway_does_not_do_are_named(body: dict[str, Any
     assert ruling.param == param
 
 
+def test_thinking_with_a_budget_passes_only_where_the_workspace_allows_it() -> None:
+    body = encode({"max_tokens": 1, "messages": [USER], "thinking": {"type": "enabled", "budget_tokens": 1024}, "x": 1})
+    ruling = decode_messages(body, max_depth=64, extra_parameters={"thinking", "x"})
+    assert isinstance(ruling, Allow)
+    assert ruling.value.params == {"thinking": {"type": "enabled", "budget_tokens": 1024}, "x": 1}
+
+
 async def test_a_whole_answer(app: GatewayApp) -> None:
     reply = await ask(app, "POST", PATH, say("hi there"), AUTH)
     assert reply.headers["request-id"] == reply.headers["x-request-id"]

@@ -16,8 +16,10 @@ async def messages(exchange: Exchange, pipelines: Pipelines) -> None:
     """Anthropic messages."""
     body = await exchange.body()
     exchange.watch()
-    depth = exchange.bounds.max_json_depth
-    result = await pipelines.chat.run(exchange.arrival, lambda: decode_messages(body, max_depth=depth))
+    depth, extras = exchange.bounds.max_json_depth, pipelines.extra_parameters
+    result = await pipelines.chat.run(
+        exchange.arrival, lambda: decode_messages(body, max_depth=depth, extra_parameters=extras)
+    )
     if isinstance(result, ChatAnswer):
         await exchange.answer(encode_message(result.response, exchange.arrival), result.headers)
         return

@@ -25,9 +25,8 @@ from greffier.core.chat import (
     ToolCall,
     ToolSpec,
 )
-from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.gateway.decoding import decode, invalid, split_fields, unsupported
+from greffier.gateway.decoding import decode_with_extras, invalid, unsupported
 
 
 class StrictTextPart(TextPart, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
@@ -185,16 +184,8 @@ def decode_chat(body: bytes, *, max_depth: int, extra_parameters: Collection[str
         max_depth: Deepest nesting accepted.
         extra_parameters: Non-standard parameters the workspace lets through to models, passed on verbatim.
     """
-    extras: dict[str, Any] = {}
-    wire = decode(_decoder, body, max_depth=max_depth)
-    if isinstance(wire, Deny) and wire.code is Code.UNSUPPORTED_PARAMETER and extra_parameters:
-        parted = split_fields(body, extra_parameters)
-        if parted is not None:
-            rest, extras = parted
-            wire = decode(_decoder, rest, max_depth=max_depth)
-    if isinstance(wire, Deny):
-        return wire
-    return _translate(wire.value, extras)
+    decoded = decode_with_extras(_decoder, body, extra_parameters, max_depth=max_depth)
+    return decoded if isinstance(decoded, Deny) else _translate(*decoded.value)
 
 
 def _translate(wire: WireChat, extras: dict[str, Any]) -> Ruling[ChatRequest]:

@@ -4,6 +4,7 @@ Cache hints (``cache_control``) are accepted and have no effect on the answer. T
 returned. Tools that the provider would run, stored files and containers are refused by name.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,7 +24,7 @@ from greffier.core.chat import (
     ToolSpec,
 )
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.gateway.decoding import decode, invalid, unsupported
+from greffier.gateway.decoding import decode_with_extras, invalid, unsupported
 from greffier.gateway.wire.chat_request import Count
 
 _json = msgspec.json.Encoder().encode
@@ -177,19 +178,23 @@ _EFFORT = {"max": "xhigh"}
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
-def decode_messages(body: bytes, *, max_depth: int, counting: bool = False) -> Ruling[ChatRequest]:
+def decode_messages(
+    body: bytes, *, max_depth: int, extra_parameters: Collection[str] = (), counting: bool = False
+) -> Ruling[ChatRequest]:
     """Decode a request.
 
     Args:
         body: The bytes as they came.
         max_depth: Deepest nesting accepted.
+        extra_parameters: Parameters beyond the dialect that the workspace lets through to models, passed on verbatim;
+            ``thinking`` among them allows extended thinking with a budget.
         counting: The request only asks how many tokens it has.
     """
-    ruling = decode(_decoder, body, max_depth=max_depth)
-    if isinstance(ruling, Deny):
-        return ruling
-    wire = ruling.value
-    problem = _refused(wire, counting=counting)
+    decoded = decode_with_extras(_decoder, body, extra_parameters, max_depth=max_depth)
+    if isinstance(decoded, Deny):
+        return decoded
+    wire, extras = decoded.value
+    problem = _refused(wire, counting=counting, may_think="thinking" in extra_parameters)
     if problem is not None:
         return problem
     messages = _messages(wire)
@@ -211,22 +216,26 @@ def decode_messages(body: bytes, *, max_depth: int, counting: bool = False) -> R
             response_format=None
             if shape is None
             else {"type": "json_schema", "json_schema": {"name": "answer", "schema": shape.schema, "strict": True}},
-            params=_params(wire),
+            params=_params(wire) | extras,
             end_user=wire.metadata.user_id if wire.metadata else None,
         ),
         "gateway.decode",
     )
 
 
-def _refused(wire: WireMessages, *, counting: bool) -> Deny | None:
+def _refused(wire: WireMessages, *, counting: bool, may_think: bool) -> Deny | None:
     if wire.max_tokens is None and not counting:
         return invalid("max_tokens", "The field 'max_tokens' is missing")
-    if wire.thinking is not None and wire.thinking.type in ("enabled", "between_tools"):
+    if _wants_budget(wire.thinking) and not may_think:
         return unsupported("thinking", "Use 'thinking: {type: adaptive}' or output_config.effort.")
     choice = wire.tool_choice
     if choice is not None and choice.type == "tool" and not choice.name:
         return invalid("tool_choice.name", "A choice of type 'tool' names the tool")
     return None
+
+
+def _wants_budget(thinking: Thinking | None) -> bool:
+    return thinking is not None and thinking.type in ("enabled", "between_tools")
 
 
 def _params(wire: WireMessages) -> dict[str, Any]:
@@ -239,8 +248,13 @@ def _params(wire: WireMessages) -> dict[str, Any]:
         "stop": wire.stop_sequences or None,
         "reasoning_effort": None if effort is None else _EFFORT.get(effort, effort),
         "parallel_tool_calls": None if parallel is None else not parallel,
+        "thinking": _plain(wire.thinking) if wire.thinking is not None and _wants_budget(wire.thinking) else None,
     }
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _plain(thinking: Thinking) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(thinking).items() if value is not None}
 
 
 def _tool_choice(choice: ToolChoice | None) -> str | dict[str, Any] | None:
