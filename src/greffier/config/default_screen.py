@@ -36,9 +36,16 @@ def default_screen() -> ScreenSettings:
             ScreenRule(
                 id="default-injection",
                 types=_ATTACKS,
-                at_least=0.8,
+                at_least=0.7,  # rules score 0.7 to 0.92 where they are certain
                 then="deny",
                 message="The text tries to override the instructions of this service.",
+            ),
+            ScreenRule(
+                id="default-disguise",
+                types=("obfuscation",),
+                at_least=0.9,  # instructions in disguise, or hidden in characters that nobody sees
+                then="deny",
+                message="The text hides instructions in a disguise.",
             ),
             ScreenRule(id="default-suspicion", types=(*_ATTACKS, "obfuscation"), at_least=0.5, then="flag"),
             ScreenRule(id="default-secrets", types=("SECRET",), then="redact"),

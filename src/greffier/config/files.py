@@ -17,7 +17,7 @@ SETTINGS_FILE = "greffier.yaml"
 FOLDERS = {"use_cases": ".yaml", "models": ".yaml", "policies": ".yaml", "guardrails": ".yaml", "prompts": ".md"}
 RESERVED = ("tools", "corpora", "evals")
 _IGNORED = ("readme.md",)
-_BESIDE = ("policies/tests",)  # cases for 'greffier policy test'; they are no part of the configuration
+_BESIDE = ("policies/tests", "guardrails/tests")  # cases for the test commands; they are no part of the configuration
 
 
 class SourceFile(msgspec.Struct, frozen=True):

@@ -12,13 +12,16 @@ from greffier.config.workspace import Located, Sources
 from greffier.guardrails.ports import Provenance
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
 
-DETECTORS = ("identifiers", "secrets", "injection", "topics", "leak", "health")
+DETECTORS = (
+    *("identifiers", "secrets", "injection", "topics", "leak", "health"),
+    *("injection_model", "names", "toxicity", "disallowed"),
+)
 TYPES = (
     *("PERSON", "EMAIL", "PHONE", "IBAN", "CREDIT_CARD", "NATIONAL_ID", "TAX_ID", "PASSPORT", "ADDRESS"),
     *("DATE_OF_BIRTH", "IP_ADDRESS", "MAC_ADDRESS", "LICENSE_PLATE", "SECRET"),
     *("HEALTH", "RELIGION", "UNION", "ORIENTATION", "POLITICS", "ETHNICITY", "BIOMETRIC"),
     *("prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "toxicity", "disallowed_topic"),
-    *("prompt_leak", "exfiltration"),
+    *("prompt_leak", "exfiltration", "detector_unavailable"),
 )
 """Finding types of the built-in detectors (docs/reference); others come from plugins."""
 
