@@ -96,6 +96,8 @@ def _hidden(rng: random.Random, attacks: Phrases, benign: Phrases, lang: str) ->
     for frame in attacks[lang, "indirect"] * 8:
         needle = _fill(rng, attacks, lang, rng.choice(attacks[lang, "frame"]) if rng.random() < 0.25 else frame)
         context = rng.choice(("document", "tool_output"))
+        if context == "tool_output" and rng.random() < 0.4:
+            needle = frame.replace("{g}", rng.choice(attacks[lang, "task"]))
         before = _filler(rng, benign, lang, context, rng.randrange(4))
         after = _filler(rng, benign, lang, context, rng.randrange(3))
         text = "\n".join(part for part in (before, needle, after) if part)
@@ -123,7 +125,37 @@ def _filler(rng: random.Random, benign: Phrases, lang: str, context: str, count:
         parts.append(rng.choice(benign[lang, kind]))
         if rng.random() < 0.15:
             parts.append(rng.choice(CODE))
+        if context == "tool_output" and rng.random() < 0.5:
+            parts.append(_output(rng))
     return rng.choice((" ", "\n", "\n\n")).join(parts)
+
+
+WORDS = (
+    "ignore skip override bypass system admin user prompt rules policy instructions secret token password reset forget "
+    "delete send mail assistant agent developer mode debug restricted previous update execute grant hidden reveal"
+).split()
+
+
+def _output(rng: random.Random) -> str:
+    """Return lines as tools print them, with words of attacks where they are harmless."""
+    one, two, three = rng.sample(WORDS, 3)
+    number = rng.randrange(10, 10**6)
+    return rng.choice(
+        (
+            f"{number}  {one}-{two}  Running  {number % 9}  {number % 60}d\n{number + 1}  {three}-job  Running  0  2d",
+            f"| id | name | {one} |\n| {number} | {two} {three} | true |",
+            f'{{"id": {number}, "event": "{one}_{two}", "actor": "{three}", "ok": true}}',
+            f"INFO {one}.{two}: {three} finished in {number} ms\nWARN {two}: retry {number % 7}",
+            f"PASS test_{one}_{two}\nFAIL test_{three}: expected {number} got {number + 1}",
+            f"--{one}-{two}  {three} all entries (default: off)\n--{three}  see the manual",
+            f"{number} rows affected. Note: column '{one}_{two}' was renamed to '{three}'.",
+            f"From: {one}@corp.example\nSubject: Re: {two} {three}\n\nThe {one} {two} applies until the next release.",
+            f"diff --git a/{one}.py b/{one}.py\n- {two} = None\n+ {two} = {three}()",
+            f"user requested to {one} the {two}; status: done; {three} unchanged",
+            f"Deprecated: option {one} will be removed, use {two} instead. See the {three} manual.",
+            f"{number} | {one} previous entry, see {two}\n{number + 2} | {three} check done",
+        )
+    )
 
 
 def _vary(rng: random.Random, text: str) -> str:
@@ -135,3 +167,16 @@ def _vary(rng: random.Random, text: str) -> str:
     if roll < 0.25:
         return text.rstrip(".!")
     return text
+
+
+def harm_texts(kinds: tuple[str, str], seed: int = 3) -> Iterator[Text]:
+    """Sentences of ``harm.txt``: the first kind is harmful, the second harmless."""
+    rng = random.Random(seed)
+    found = phrases("harm.txt")
+    for lang in LANGUAGES:
+        for label, kind in ((1, kinds[0]), (0, kinds[1])):
+            for phrase in found[lang, kind]:
+                groups = found[lang, "group"] if "{g}" in phrase else [""]
+                for group in groups[:6]:
+                    text = phrase.replace("{g}", group)
+                    yield Text(_vary(rng, text[0].upper() + text[1:]), label, "direct", "own-synth", lang)

@@ -15,10 +15,21 @@ Floats = npt.NDArray[np.float64]
 
 
 def fit_bounded(
-    X: sp.csr_matrix, y: npt.NDArray[Any], weight: Floats, penalty: float, low: Floats, high: Floats, steps: int = 100
+    X: sp.csr_matrix,
+    y: npt.NDArray[Any],
+    weight: Floats,
+    penalty: float,
+    low: Floats,
+    high: Floats,
+    steps: int = 100,
+    prior: Floats | None = None,
 ) -> tuple[Floats, float]:
-    """Minimise weighted logistic loss plus an L2 penalty within bounds; return (weights, bias). Deterministic."""
+    """Minimise weighted logistic loss plus an L2 penalty within bounds; return (weights, bias). Deterministic.
+
+    The penalty pulls towards ``prior`` (zero without one): what the sources are silent about keeps its prior weight.
+    """
     width = X.shape[1]
+    middle = np.zeros(width) if prior is None else prior
     transposed = X.T.tocsr()
     sign = np.where(y == 1, 1.0, -1.0)
     share = weight / weight.sum()
@@ -27,13 +38,19 @@ def fit_bounded(
         margin = -sign * (X @ values[:width] + values[width])
         slope = -(share * sign) / (1 + np.exp(-np.clip(margin, -500, 500)))
         gradient = np.empty(width + 1)
-        gradient[:width] = transposed @ slope + penalty * values[:width]
+        pull = values[:width] - middle
+        gradient[:width] = transposed @ slope + penalty * pull
         gradient[width] = slope.sum()
-        value = (share * np.logaddexp(0, margin)).sum() + 0.5 * penalty * (values[:width] @ values[:width])
+        value = (share * np.logaddexp(0, margin)).sum() + 0.5 * penalty * (pull @ pull)
         return float(value), gradient
 
     limits = [*zip(low, high, strict=True), (None, None)]
     found = minimize(
-        loss, np.zeros(width + 1), jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": steps, "maxcor": 20}
+        loss,
+        np.append(np.clip(middle, low, high), 0.0),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=limits,
+        options={"maxiter": steps, "maxcor": 20},
     )
     return found.x[:width], float(found.x[width])

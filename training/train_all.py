@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import train_harm
 import train_injection
 import train_names
 
@@ -29,7 +30,12 @@ def save(name: str, arrays: dict[str, npt.NDArray[Any]], folder: Path) -> None:
     print(name, (folder / f"{name}.npz").stat().st_size, "bytes")
 
 
-TRAINERS = {"injection": lambda data: train_injection.train(data)[0], "names": train_names.train}
+TRAINERS = {
+    "injection": lambda data: train_injection.train(data)[0],
+    "names": train_names.train,
+    "toxicity": lambda data: train_harm.train("toxicity", data),
+    "disallowed": lambda data: train_harm.train("disallowed", data),
+}
 
 
 def main() -> None:

@@ -44,7 +44,43 @@ CORE = STRONG | set(
 HARM = set("WEAPON EXPLOSIVE CHEMBIO DRUG MALWARE FRAUD THEFT KILL SEXUAL EVADE DISINFO STALK SELFHARM".split())
 LINK = CORE | HARM | set("YOU YOUR ME NOT MUST PREV START POLITE TASKV".split())
 MENTION = set("QUOTE QUESTION QMARK TOPICSEC BENIGNOBJ CODEDOC CODE TASKV".split())
-PENALTY = 1e-3
+# What the concepts mean before any text was seen; the sources only correct it. Pairs count in either order.
+PRIOR = {
+    "OVERRIDE INSTR": 0.8,
+    "OVERRIDE PREV": 0.8,
+    "PREV INSTR": 0.4,
+    "START OVERRIDE": 0.4,
+    "ROLEMARK": 2.5,
+    "START ROLELABEL": 0.8,
+    "MARKER": 1.2,
+    "MARKER ROLELABEL": 1.0,
+    "NEWI": 0.8,
+    "START NEWI": 0.6,
+    "SYSPROMPT": 1.0,
+    "REVEAL SYSPROMPT": 0.8,
+    "UNRESTR": 0.9,
+    "YOU UNRESTR": 0.6,
+    "PERSONA UNRESTR": 0.8,
+    "NOWON UNRESTR": 0.4,
+    "AUTHORITY ME": 0.3,
+    "SECRECY": 0.9,
+    "SECRECY USER": 0.8,
+    "ASSIST MUST": 0.6,
+    "EXFIL SECRETN": 0.7,
+    "EXFIL SINK": 0.4,
+    "REVEAL SECRETN": 0.6,
+    "MODETAG": 1.5,
+    "JBWORDS": 0.3,
+    "REFUSE NOT": 0.5,
+    "TOPICSEC": -0.3,
+    "TOPICSEC OVERRIDE": -0.4,
+    "TOPICSEC SYSPROMPT": -0.4,
+    "QUESTION OVERRIDE": -0.3,
+    "BENIGNOBJ OVERRIDE": -0.7,
+    "BENIGNOBJ PREV": -0.4,
+    "QUOTE OVERRIDE": -0.3,
+}
+PENALTY = 2e-3
 LOWEST = -1.0
 DEPTH = np.array([[0.15, 0.15], [0.0, 0.0], [0.0, 0.0]])
 
@@ -146,6 +182,12 @@ class Trainer:
                 low[blocks] = LOWEST * 0.3
         low[3 * size :], high[3 * size :] = -np.inf, np.inf
         self.low, self.high = low, high
+        self.prior = np.zeros(3 * size + 2)
+        names = {self.features.name(feature): feature for feature in range(size)}
+        for key, value in PRIOR.items():
+            parts = key.split()
+            for name in {">".join(parts), ">".join(reversed(parts))}:
+                self.prior[names[name]] = value
 
     def best(self, margins: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return each text's strongest window."""
@@ -182,6 +224,7 @@ class Trainer:
                 self.low,
                 self.high,
                 steps=100 if attempt == rounds else 60,
+                prior=self.prior,
             )
             if attempt == rounds:
                 break
@@ -222,13 +265,15 @@ def train(data: Path) -> tuple[dict[str, npt.NDArray[Any]], Trainer, npt.NDArray
     held_out = trainer.held_out()
     limits = thresholds(held_out, trainer)
     coefficients, bias = trainer.fit(np.ones(len(trainer.rows), dtype=bool))
+    # The held-out models know less than this one: its threshold lies half way to what its own rows ask for.
+    own = thresholds(trainer.whole(trainer.X @ coefficients + bias), trainer)
     size = trainer.features.features
     shared = coefficients[:size]
     weights = np.stack([shared, shared + coefficients[size : 2 * size], shared + coefficients[2 * size : 3 * size]])
     offsets = np.array([0.0, coefficients[3 * size], coefficients[3 * size + 1]])
     arrays: dict[str, npt.NDArray[Any]] = {
         "weights": weights.astype(np.float16),
-        "bias": (bias + offsets - limits).astype(np.float32),
+        "bias": (bias + offsets - (limits + own) / 2).astype(np.float32),
         "depth": DEPTH.astype(np.float32),
         "scale": np.array(0.7, dtype=np.float32),
         "lexicons": np.array(trainer.features.digest),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from greffier.guardrails.detectors.learned.harm import Disallowed, Toxicity
 from greffier.guardrails.detectors.learned.injection import InjectionModel
 from greffier.guardrails.detectors.learned.names import Names
 from greffier.guardrails.ports import Detector
@@ -9,4 +10,4 @@ from greffier.guardrails.ports import Detector
 
 def learned_detectors() -> dict[str, Callable[[], Detector]]:
     """Return the constructors of the learned detectors by name; each loads and checks its model file."""
-    return {"injection_model": InjectionModel, "names": Names}
+    return {"injection_model": InjectionModel, "names": Names, "toxicity": Toxicity, "disallowed": Disallowed}

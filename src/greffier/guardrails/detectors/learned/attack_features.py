@@ -4,6 +4,7 @@ Words are replaced by concepts ("ignore", "ignoriere" and "negeer" are one), so 
 weighs grammar ("override, previous, instructions") instead of the sources' vocabulary.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +75,7 @@ class AttackFeatures:
         self.size = len(self.concepts)
         self.features = self.size + self.size * self.size
         """Number of features: each concept, and each ordered pair of concepts."""
+        self._last: tuple[int, int, Windows] | None = None
 
     def name(self, feature: int) -> str:
         """Return a readable name of a feature, for explanations."""
@@ -112,7 +114,18 @@ class AttackFeatures:
         return np.concatenate(([3], kinds[fresh])), np.concatenate(([0], places[fresh])).astype(np.int64)
 
     def windows(self, text: str) -> Windows:
-        """Return the features of each window. Cost is linear in the length of the text."""
+        """Return the features of each window. Cost is linear in the length of the text.
+
+        Several models look at one text in turn, so the last answer is kept (numbers only, never the text).
+        """
+        last = self._last
+        if last is not None and last[0] == hash(text) and last[1] == len(text):
+            return last[2]
+        windows = self._windows(text)
+        self._last = (hash(text), len(text), windows)
+        return windows
+
+    def _windows(self, text: str) -> Windows:
         concepts, places = self.events(text)
         count = max(1, -(-len(text) // BLOCK) - 1)
         columns = [concepts]
@@ -134,3 +147,9 @@ class AttackFeatures:
         keys = np.unique(row * self.features + np.concatenate((column, column[inside_earlier])))
         rows, columns_of = np.divmod(keys, self.features)
         return Windows(count=count, rows=rows, columns=columns_of, length=len(text))
+
+
+@lru_cache(maxsize=4)
+def shared_features(lexicons: Path) -> AttackFeatures:
+    """Return the one reader of these lexicons that all models share."""
+    return AttackFeatures(lexicons)

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from greffier.core.rulings import Finding
-from greffier.guardrails.detectors.learned.attack_features import AttackFeatures, Windows
+from greffier.guardrails.detectors.learned.attack_features import Windows, shared_features
 from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS, insist_on, load_model
 from greffier.guardrails.detectors.learned.text import Floats
 from greffier.guardrails.ports import Passage
@@ -26,7 +26,7 @@ class InjectionModel:
 
     def __init__(self, models: Path = MODELS, lexicons: Path = LEXICONS) -> None:
         arrays, self.digest = load_model("injection", models)
-        self._features = AttackFeatures(lexicons)
+        self._features = shared_features(lexicons)
         insist_on(str(arrays["lexicons"]), self._features.digest, "injection")
         self._weights = arrays["weights"].astype(np.float64)
         self._bias = arrays["bias"].astype(np.float64)

@@ -140,7 +140,7 @@ def read_sections(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
             continue
         if line.startswith("["):
             heading = line.strip("[]")
-            sections[heading] = {}
+            sections.setdefault(heading, {})
         else:
             language, _, entries = line.partition(":")
             known = sections[heading].get(language, ())
