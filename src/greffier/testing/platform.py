@@ -49,11 +49,17 @@ class Answer:
         return json.loads(self.body)
 
     @property
+    def frames(self) -> list[Any]:
+        """The frames of a stream, parsed; the last one of a whole OpenAI stream is ``[DONE]``."""
+        lines = [line[6:] for line in self.body.decode().split("\n") if line.startswith("data: ")]
+        return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+    @property
     def code(self) -> str:
         """The stable error code, in whatever shape the answer has; empty for a success."""
         body = self.json
         error = body.get("error", {})
-        return str(error.get("code") or error.get("details", {}).get("error_code") or body.get("code") or "")
+        return str(error.get("code") or error.get("details", {}).get("error_code") or body.get("code", ""))
 
 
 def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
@@ -99,16 +105,30 @@ class Platform:
             raise RuntimeError(f"no key was issued: {done.stdout}{done.stderr}")
         return str(json.loads(done.stdout)["key"])
 
-    def start(self) -> Self:
-        """Start serving and wait until it answers."""
+    def launch(self) -> None:
+        """Start serving, and do not wait for anything."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         line = [sys.executable, "-m", "greffier.cli.main", "serve", "--workspace", str(self.workspace)]
         line += ["--port", str(self.port), "--workers", str(self._workers)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(line, env=self._environment, stdout=log, stderr=log, start_new_session=True)
+
+    def refusal(self) -> tuple[int, str]:
+        """Start a platform that must not come up; its exit code and what it said."""
+        self.log.unlink(missing_ok=True)
+        self.launch()
+        if self.process is None:
+            raise RuntimeError("nothing was started")
+        code = self.process.wait(_START_S)
+        self.process = None
+        return code, self.log.read_text()
+
+    def start(self) -> Self:
+        """Start serving and wait until it answers."""
+        self.launch()
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
+            if self.process is None or self.process.poll() is not None:
                 break
             try:
                 if self.request("GET", "/readyz").status == http.client.OK:

@@ -14,7 +14,7 @@ name: faults
 unsafe_development_mode: true
 tenants:
   acme: {title: Acme}
-server: {body_timeout_s: 2, drain_timeout_s: 10}
+server: {body_timeout_s: 1.5, drain_timeout_s: 10}
 """
 USE_CASE = """
 id: assistant
@@ -27,7 +27,7 @@ purpose: assistance
 intended_purpose: Answers questions of staff.
 lawful_basis: {article_6: "6(1)(f)"}
 risk_class: limited
-models: [assistant]
+models: [assistant, MODELS]
 default_model: assistant
 """
 POLICIES = """
@@ -54,15 +54,25 @@ models:
     targets: [{deployment: external}]
     retry: {attempts: 1}
 """
+FAULTY = tuple(f"faulty-{number}" for number in range(24))
+"""Models whose only deployment misbehaves on order; one for each test, or breakers would carry over."""
+
+
+def _models() -> str:
+    deployments, models = MODELS.split("models:\n", 1)
+    head, settings = deployments.split("  external:\n", 1)
+    more = "".join(f"  {name}:\n{settings}" for name in FAULTY)
+    names = "".join(f"  {name}: {{targets: [{{deployment: {name}}}], retry: {{attempts: 1}}}}\n" for name in FAULTY)
+    return f"{head}  external:\n{settings}{more}models:\n{models}{names}"
 
 
 def write_workspace(folder: Path, *, settings: str = "", use_case: str = "") -> Path:
     """Write the workspace, with more lines in ``greffier.yaml`` and in the use case."""
     for name, text in {
         "greffier.yaml": SETTINGS + settings,
-        "use_cases/assistant.yaml": USE_CASE + use_case,
+        "use_cases/assistant.yaml": USE_CASE.replace("MODELS", ", ".join(FAULTY)) + use_case,
         "policies/access.yaml": POLICIES,
-        "models/models.yaml": MODELS,
+        "models/models.yaml": _models(),
     }.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +80,7 @@ def write_workspace(folder: Path, *, settings: str = "", use_case: str = "") -> 
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def peers() -> Iterator[Peers]:
     yield from running_peers()
 
@@ -78,6 +88,30 @@ def peers() -> Iterator[Peers]:
 @pytest.fixture(autouse=True)
 def _fresh_captures(peers: Peers) -> None:
     peers.clear()
+
+
+@pytest.fixture(scope="session")
+def platform(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform that many tests share: each leaves it as it found it."""
+    workspace = write_workspace(tmp_path_factory.mktemp("shared"), settings="audit: {append_timeout_ms: 500}\n")
+    with Platform(workspace, peers.environment) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def key(platform: Platform) -> str:
+    return platform.create_key("acme", "assistant")
+
+
+@pytest.fixture(scope="session")
+def _faulty() -> Iterator[str]:
+    return iter(FAULTY)
+
+
+@pytest.fixture
+def model(_faulty: Iterator[str]) -> str:
+    """A model nobody has called yet."""
+    return next(_faulty)
 
 
 @pytest.fixture

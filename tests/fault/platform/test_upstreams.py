@@ -1,0 +1,106 @@
+"""What becomes of a model server that is silent, endless or lies: a clear error, a record, and service goes on."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from greffier.testing.peers import Peers
+from greffier.testing.platform import Platform, eventually
+
+MEMORY_KB = 60_000
+
+
+def peak_memory_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def outcome(platform: Platform, request_id: str) -> dict[str, object]:
+    admission, outcome = platform.records(request_id)
+    assert (admission["kind"], outcome["kind"]) == ("admission", "outcome")
+    return dict(outcome)
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "code"),
+    [
+        ("[[hang]]", 504, "upstream_timeout"),
+        ("[[endless]]", 502, "upstream_too_large"),
+        ("[[big=100]]", 502, "upstream_too_large"),
+        ("[[html]]", 502, "upstream_malformed"),
+        ("[[binary]]", 502, "upstream_malformed"),
+        ("[[truncate]]", 502, "upstream_malformed"),
+    ],
+)
+def test_a_plain_answer_that_is_none(platform: Platform, key: str, model: str, order: str, status: int, code: str) -> None:
+    (worker,) = platform.workers()
+    before = peak_memory_kb(worker)
+    answer = platform.chat(key, f"{order} hello", model=model)
+    assert (answer.status, answer.code) == (status, code)
+    record = outcome(platform, answer.headers["x-request-id"])
+    assert (record["outcome"], record["code"]) == ("failed", code)
+    assert peak_memory_kb(worker) - before < MEMORY_KB
+    assert platform.chat(key, "hello").status == 200
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        ("[[hang]]", "upstream_timeout"),
+        ("[[html]]", "upstream_malformed"),
+        ("[[hang_mid]] [[chunks=40]]", "upstream_timeout"),
+        ("[[endless]]", "upstream_too_large"),
+        ("[[big=100]]", "upstream_too_large"),
+        ("[[malformed]] [[chunks=40]]", "upstream_malformed"),
+        ("[[cut]] [[chunks=40]]", "upstream_truncated"),
+        ("[[truncate]] [[chunks=40]]", "upstream_truncated"),
+        ("[[false_done]] [[chunks=40]]", "upstream_truncated"),
+    ],
+)
+def test_a_stream_that_is_none(
+    platform: Platform, key: str, model: str, peers: Peers, order: str, code: str
+) -> None:
+    (worker,) = platform.workers()
+    before = peak_memory_kb(worker)
+    answer = platform.chat(key, f"{order} hello", model=model, stream=True)
+    if answer.status == 200:
+        assert "[DONE]" not in answer.frames
+        assert answer.frames[-1]["error"]["code"] == code
+    else:
+        assert answer.code == code
+    record = outcome(platform, answer.headers["x-request-id"])
+    assert (record["outcome"], record["code"]) == ("failed", code)
+    assert peak_memory_kb(worker) - before < MEMORY_KB
+    (asked,) = peers.external.requests
+    eventually(lambda: asked.aborted or asked.answered)
+    assert platform.chat(key, "hello").status == 200
+
+
+def test_a_caller_who_hangs_up_in_mid_stream_stops_the_model_and_pays_for_what_it_said(
+    platform: Platform, key: str, model: str, peers: Peers
+) -> None:
+    content = f"[[chunks=200]] [[gap=30]] [[say={'word ' * 400}]] {time.monotonic()}"
+    body = json.dumps({"model": model, "stream": True, "messages": [{"role": "user", "content": content}]}).encode()
+    with socket.create_connection(("127.0.0.1", platform.port), 10) as caller:
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        caller.sendall(head.encode() + body)
+        received = b""
+        while received.count(b"data: ") < 5:
+            piece = caller.recv(65_536)
+            assert piece, received
+            received += piece
+    request_id = received.split(b"x-request-id: ")[1].split(b"\r\n")[0].decode()
+    (asked,) = peers.external.requests
+    eventually(lambda: asked.aborted)
+    eventually(lambda: len(platform.records(request_id)) == 2)
+    record = outcome(platform, request_id)
+    assert record["outcome"] == "cancelled"
+    tokens = record["output_tokens"]
+    assert isinstance(tokens, int)
+    assert 5 <= tokens < 400
+    assert record["cost_micro"] == tokens * 1000
+    eventually(lambda: platform.request("GET", "/healthz").json["in_flight"] == 0)
