@@ -59,6 +59,7 @@ class TestAnswers:
             "policy:authorize",
             "limits:reserve",
             "guardrails:screen_input",
+            "policy:permit_data",
             "guardrails:ground",
             "router:choose",
         ]
@@ -323,9 +324,9 @@ class TestEvidence:
         platform.chat(key, "My card is 4111 1111 1111 1111")
         text = platform.request("GET", "/metrics").body.decode()
         for name in (
-            'greffier_requests_total{',
-            'greffier_tokens_total{',
-            'greffier_cost_micro_total{',
+            "greffier_requests_total{",
+            "greffier_tokens_total{",
+            "greffier_cost_micro_total{",
             'greffier_guardrail_findings_total{action="redact"',
             "greffier_stage_duration_seconds_bucket",
         ):
@@ -344,5 +345,3 @@ def test_the_check_endpoint_finds_and_redacts(platform, key, peers) -> None:
     found = {finding["type"] for finding in answer.json["findings"]}
     assert "EMAIL" in found
     assert answer.json["action"] in {"allow", "flag", "redact", "block", "escalate"}
-
-

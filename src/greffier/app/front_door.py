@@ -152,4 +152,5 @@ class FrontDoor:
     def metrics(self) -> tuple[str, bytes]:
         """``/metrics`` for all workers."""
         self._plant.metrics.in_flight(self.app.in_flight)
+        self._plant.metrics.sealed(*self._plant.sealed())
         return CONTENT_TYPE_LATEST, self._plant.metrics.render()

@@ -6,10 +6,13 @@ from random import SystemRandom
 from greffier.adapters.providers.build import build_provider
 from greffier.adapters.secrets.references import resolve_value
 from greffier.app import optional
+from greffier.app.measured import MeasuredJournal
 from greffier.app.observers import Observers
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
 from greffier.audit.ports import JournalReader
+from greffier.audit.sealer import read_note
+from greffier.audit.tiles import TileStore
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import Clock
@@ -87,7 +90,7 @@ class Plant:
         self.metrics = Metrics()
         self.traces = _traces(snapshot.workspace.telemetry)
         self.observer = Observers([self.metrics, *([self.traces] if self.traces else [])])
-        self.journal = open_journal(paths, audit)
+        self.journal = MeasuredJournal(open_journal(paths, audit), self.metrics.appended)
         self.content = open_content_store(paths)
         self.directory = KeyDirectory(
             SqliteKeyStore(paths.state_db), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
@@ -99,6 +102,12 @@ class Plant:
         self.limits = _limit_state(snapshot, clock)
         self.health = HealthBoard(clock, SystemRandom())
         self.providers = Providers(paths)
+
+    def sealed(self) -> tuple[int, int]:
+        """Events under the newest checkpoint, and events that wait for one; as the files say, unverified."""
+        note = read_note(TileStore(self.paths.log))
+        sealed = int(note.split("\n")[1]) if note else 0
+        return sealed, self.reader().size() - sealed
 
     def reader(self) -> JournalReader:
         """The journal, for reading."""

@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from greffier.adapters.secrets.references import SecretMissing
+from greffier.app.connection import with_head_timeout
 from greffier.app.front_door import FrontDoor
 from greffier.app.plant import Plant
 from greffier.app.processes import die_with_parent, hand_over_quickly, raise_file_limit
@@ -70,7 +71,7 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
     bounds = snapshot.workspace.server
     config = uvicorn.Config(
         door.app,
-        http="httptools",
+        http=with_head_timeout(bounds.body_timeout_s),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -13,6 +13,7 @@ class Point(StrEnum):
     AUTHORIZE = "policy:authorize"
     RESERVE = "limits:reserve"
     SCREEN_INPUT = "guardrails:screen_input"
+    PERMIT_DATA = "policy:permit_data"
     GROUND = "guardrails:ground"
     CHOOSE = "router:choose"
     CALL = "llm:call"

@@ -90,6 +90,7 @@ class ChatPipeline:
         need = self._need(request, grant)
         await self._entrance.reserve(visit, context, grant, need)
         screened = await enforce(trail, Point.SCREEN_INPUT, self._guard.screen_input(request, grant))
+        self._entrance.permit_data(visit, grant, screened.data_classes)
         placed = enforce_now(trail, Point.GROUND, lambda: self._grounding.place(screened, grant))
         route = enforce_now(trail, Point.CHOOSE, lambda: self._router.choose(grant, _needs(context, screened)))
         self._note_route(visit, grant, placed, route, screened)

@@ -59,6 +59,7 @@ class EmbedPipeline:
         need = Need(tokens, None if price is None else price.cost(tokens, 0))
         await self._entrance.reserve(visit, context, grant, need)
         screened = await enforce(trail, Point.SCREEN_INPUT, self._guard.screen_texts(request.inputs, grant))
+        self._entrance.permit_data(visit, grant, screened.data_classes)
         needs = RouteNeeds(
             capabilities=_CAPABILITIES,
             data_classes=screened.data_classes,

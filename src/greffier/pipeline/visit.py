@@ -171,6 +171,14 @@ class Entrance(msgspec.Struct, frozen=True):
         visit.trail.learn(action=ask.action, **grant_facts(grant))
         return grant
 
+    def permit_data(self, visit: Visit, grant: Grant, found: tuple[str, ...]) -> None:
+        """Say whether the data that was found may be processed for this use case at all.
+
+        Raises:
+            Refused: It may not.
+        """
+        enforce_now(visit.trail, Point.PERMIT_DATA, lambda: self.policy.permit_data(grant, found))
+
     async def reserve(self, visit: Visit, context: RequestContext, grant: Grant, need: Need) -> None:
         """Set room aside under every ceiling that applies.
 

@@ -25,6 +25,7 @@ from greffier.policy.index import RuleIndex
 from greffier.policy.rules import Facts, Rule, compile_rules, gather
 from greffier.policy.settings import ObligationSettings, RuleSettings, UseCaseSettings
 
+DATA_CLASSES = "builtin:data-classes"
 _NO_OBLIGATIONS = ObligationSettings()
 
 
@@ -104,6 +105,22 @@ class PolicyDecisionPoint:
                 return refusal
         facts = gather(context, ask, case.settings, question.model, self._clock.wall_ms())
         return _apply(self._index.candidates(facts), facts, case)
+
+    @staticmethod
+    def permit_data(grant: Grant, found: tuple[str, ...]) -> Ruling[None]:
+        """Decide about the classes of data that screening found and left in the request.
+
+        A use case is approved for the data it names; what nobody approved it for goes no further, wherever it would go.
+        """
+        unapproved = [name for name in found if name not in grant.data_classes]
+        if unapproved:
+            return Deny(
+                Code.DATA_CLASS_DENIED,
+                DATA_CLASSES,
+                f"The request holds data of a class the use case is not approved for: {', '.join(unapproved)}.",
+                param="messages",
+            )
+        return Allow(None, DATA_CLASSES)
 
     def visible_models(self, context: RequestContext) -> tuple[str, ...]:
         """Names of the models the caller may use right now, in the order of the use case."""

@@ -1,0 +1,29 @@
+"""A journal that tells how long its callers waited."""
+
+import time
+from collections.abc import Callable
+
+from greffier.audit.ports import Journal
+from greffier.core.events import AnyEvent
+
+
+class MeasuredJournal:
+    """Passes everything on; implements the same port."""
+
+    def __init__(self, journal: Journal, waited: Callable[[float], None]) -> None:
+        self._journal = journal
+        self._waited = waited
+
+    async def append(self, event: AnyEvent) -> None:
+        """Append, and report the seconds until the event was durable.
+
+        Raises:
+            JournalUnavailable: As from the journal; a failed wait is not reported.
+        """
+        began = time.perf_counter()
+        await self._journal.append(event)
+        self._waited(time.perf_counter() - began)
+
+    async def close(self) -> None:
+        """Close the journal."""
+        await self._journal.close()
