@@ -62,10 +62,33 @@ class JournalReader(Protocol):
         ...
 
 
+class PartLabel(msgspec.Struct, frozen=True):
+    """What is known about content parts besides their text: whose they are, and how long they may stay.
+
+    Attributes:
+        subject: Keyed reference of the data subject under whose own key the parts are kept; empty for nobody's.
+        use_case: The use case they came up in.
+        purpose: The purpose they were processed for.
+        data_classes: Classes of data the use case may process; retention rules name them.
+        residual: Names of the parts that are not the subject's and stay under the tenant's key.
+    """
+
+    subject: str = ""
+    use_case: str = ""
+    purpose: str = ""
+    data_classes: tuple[str, ...] = ()
+    residual: tuple[str, ...] = ()
+
+
+UNLABELLED = PartLabel()
+
+
 class ContentStore(Protocol):
     """Content parts, encrypted, apart from the log, so that they can be deleted without touching it."""
 
-    async def put(self, tenant: str, event_id: str, parts: dict[str, bytes]) -> dict[str, tuple[str, str]]:
+    async def put(
+        self, tenant: str, event_id: str, parts: dict[str, bytes], label: PartLabel = UNLABELLED
+    ) -> dict[str, tuple[str, str]]:
         """Encrypt and store parts; return per part its store id and salted commitment (HMAC-SHA256, hex).
 
         Raises:

@@ -112,6 +112,7 @@ class Ask(msgspec.Struct, frozen=True):
         modalities: Kinds of content in the request besides text: ``image``, ``audio``, ``file``.
         tools: Whether the request offers tools to the model.
         stream: Whether the answer is streamed.
+        subject: Keyed reference of the end user the caller names; empty for none.
     """
 
     action: str
@@ -119,6 +120,7 @@ class Ask(msgspec.Struct, frozen=True):
     modalities: tuple[str, ...] = ()
     tools: bool = False
     stream: bool = False
+    subject: str = ""
 
 
 RiskClass = Literal["minimal", "limited", "high"]
@@ -157,6 +159,7 @@ class Grant(msgspec.Struct, frozen=True):
         capture: Whether content is kept under keys.
         obligations: What binds the rest of the request.
         rules: Identifiers of the policy rules that allowed it.
+        subject: Whose personal data this is, as a keyed reference: the end user, or else the person who is asking.
     """
 
     tenant: str
@@ -172,6 +175,7 @@ class Grant(msgspec.Struct, frozen=True):
     capture: bool = False
     obligations: Obligations = Obligations()
     rules: tuple[str, ...] = ()
+    subject: str = ""
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -48,6 +48,10 @@ class Code(StrEnum):
     MODALITY_DENIED = "modality_denied"
     POLICY_DENIED = "policy_denied"
     APPROVAL_REQUIRED = "approval_required"
+    PROCESSING_OBJECTED = "processing_objected"
+    PROCESSING_RESTRICTED = "processing_restricted"
+    CONSENT_MISSING = "consent_missing"
+    PRIVACY_UNAVAILABLE = "privacy_unavailable"
     # limits
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
     TOKEN_LIMIT_EXCEEDED = "token_limit_exceeded"  # noqa: S105 - a code, not a secret
@@ -150,6 +154,12 @@ REFUSALS: dict[Code, Refusal] = {
     Code.MODALITY_DENIED: _refusal(403, "Send text only, or have the use case approved for this kind of content."),
     Code.POLICY_DENIED: _refusal(403, "Ask the owner of the rule named in the message."),
     Code.APPROVAL_REQUIRED: _refusal(403, "Have the action approved, then repeat it."),
+    Code.PROCESSING_OBJECTED: _refusal(403, "The person objected (GDPR Art. 21); leave their data out."),
+    Code.PROCESSING_RESTRICTED: _refusal(403, "Processing for the person is restricted (GDPR Art. 18); wait."),
+    Code.CONSENT_MISSING: _refusal(403, "Obtain the person's consent and have it entered, or name the end user."),
+    Code.PRIVACY_UNAVAILABLE: _refusal(
+        503, "Consents and objections cannot be read; try again, and tell the operator if it lasts.", retry=True
+    ),
     Code.RATE_LIMIT_EXCEEDED: _refusal(429, "Wait as long as retry-after says.", retry=True),
     Code.TOKEN_LIMIT_EXCEEDED: _refusal(429, "Wait as long as retry-after says, or send less text.", retry=True),
     Code.CONCURRENCY_LIMIT_EXCEEDED: _refusal(429, "Wait for a running request to finish.", retry=True),
