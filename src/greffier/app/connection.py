@@ -71,7 +71,7 @@ class Connection(HttpToolsProtocol):
             self._head_timer = None
 
     def _too_slow(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr] # None at first
             self._await_head()  # an answer is still on its way to this caller
         else:
             self.transport.close()

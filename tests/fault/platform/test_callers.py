@@ -62,6 +62,22 @@ def test_a_second_request_on_a_connection_has_no_more_time_than_the_first(platfo
         assert answer_of(caller, b"e").startswith(b"HTTP/1.1 200")
 
 
+def test_headers_without_end_are_refused_before_they_fill_the_memory(platform: Platform) -> None:
+    start = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n"
+    lost = contextlib.suppress(BrokenPipeError, ConnectionResetError)
+    with dribbling(platform, start, 1) as (caller,), lost:
+        for number in range(100_000):
+            caller.sendall(b"x-filler-%d: %s\r\n" % (number, b"f" * 1000))
+        pytest.fail("a hundred megabytes of headers were accepted")
+
+
+def test_what_is_no_http_gets_an_answer_of_ours(platform: Platform) -> None:
+    with dribbling(platform, b"this is not HTTP\r\n\r\n", 1) as (caller,):
+        answer = answer_of(caller, b"")
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b'"code": "invalid_request"' in answer
+
+
 def test_a_body_that_never_ends_is_refused_in_the_callers_dialect(platform: Platform, key: str) -> None:
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: 900\r\n"
     with dribbling(platform, head.encode() + b"content-type: application/json\r\n\r\n{", 50) as callers:

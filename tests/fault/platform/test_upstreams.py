@@ -25,23 +25,25 @@ def outcome(platform: Platform, request_id: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("order", "status", "code"),
+    ("order", "expected"),
     [
-        ("[[hang]]", 504, "upstream_timeout"),
-        ("[[endless]]", 502, "upstream_too_large"),
-        ("[[big=100]]", 502, "upstream_too_large"),
-        ("[[html]]", 502, "upstream_malformed"),
-        ("[[binary]]", 502, "upstream_malformed"),
-        ("[[truncate]]", 502, "upstream_malformed"),
+        ("[[hang]]", (504, "upstream_timeout")),
+        ("[[endless]]", (502, "upstream_too_large")),
+        ("[[big=100]]", (502, "upstream_too_large")),
+        ("[[html]]", (502, "upstream_malformed")),
+        ("[[binary]]", (502, "upstream_malformed")),
+        ("[[truncate]]", (502, "upstream_malformed")),
     ],
 )
-def test_a_plain_answer_that_is_none(platform: Platform, key: str, model: str, order: str, status: int, code: str) -> None:
+def test_a_plain_answer_that_is_none(
+    platform: Platform, key: str, model: str, order: str, expected: tuple[int, str]
+) -> None:
     (worker,) = platform.workers()
     before = peak_memory_kb(worker)
     answer = platform.chat(key, f"{order} hello", model=model)
-    assert (answer.status, answer.code) == (status, code)
+    assert (answer.status, answer.code) == expected
     record = outcome(platform, answer.headers["x-request-id"])
-    assert (record["outcome"], record["code"]) == ("failed", code)
+    assert (record["outcome"], record["code"]) == ("failed", expected[1])
     assert peak_memory_kb(worker) - before < MEMORY_KB
     assert platform.chat(key, "hello").status == 200
 
@@ -60,9 +62,7 @@ def test_a_plain_answer_that_is_none(platform: Platform, key: str, model: str, o
         ("[[false_done]] [[chunks=40]]", "upstream_truncated"),
     ],
 )
-def test_a_stream_that_is_none(
-    platform: Platform, key: str, model: str, peers: Peers, order: str, code: str
-) -> None:
+def test_a_stream_that_is_none(platform: Platform, key: str, model: str, order: str, code: str) -> None:
     (worker,) = platform.workers()
     before = peak_memory_kb(worker)
     answer = platform.chat(key, f"{order} hello", model=model, stream=True)
@@ -74,9 +74,13 @@ def test_a_stream_that_is_none(
     record = outcome(platform, answer.headers["x-request-id"])
     assert (record["outcome"], record["code"]) == ("failed", code)
     assert peak_memory_kb(worker) - before < MEMORY_KB
-    (asked,) = peers.external.requests
-    eventually(lambda: asked.aborted or asked.answered)
     assert platform.chat(key, "hello").status == 200
+
+
+def test_a_stream_without_end_is_cut_off_at_its_source(platform: Platform, key: str, model: str, peers: Peers) -> None:
+    platform.chat(key, "[[endless]] hello", model=model, stream=True)
+    (asked,) = peers.external.requests
+    eventually(lambda: asked.aborted)
 
 
 def test_a_caller_who_hangs_up_in_mid_stream_stops_the_model_and_pays_for_what_it_said(
