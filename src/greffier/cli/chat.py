@@ -41,6 +41,7 @@ def chat(
     url: Annotated[str | None, typer.Option("--url", help="Gateway; default is the one running here.")] = None,
     key: Annotated[str, typer.Option("--key", envvar="GREFFIER_KEY", help="API key.", show_envvar=True)] = "",
     model: Annotated[str, typer.Option("--model", help="Model name; default is the use case's own.")] = "",
+    temperature: Annotated[float, typer.Option("--temperature", help="0 gives the likeliest answer.")] = 0.0,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Show the answer as it comes.")] = True,
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")] = Path(),
     as_json: JsonOption = False,
@@ -55,7 +56,8 @@ def chat(
     if not key:
         fail("no API key", "Pass --key, or set GREFFIER_KEY.", code=Exit.USAGE)
     text = sys.stdin.read() if prompt == "-" else prompt
-    body = {"model": model, "messages": [{"role": "user", "content": text}], "stream": stream and not as_json}
+    messages = [{"role": "user", "content": text}]
+    body = {"model": model, "messages": messages, "stream": stream and not as_json, "temperature": temperature}
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     connection = _connect(url)
     try:

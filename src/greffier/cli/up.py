@@ -96,7 +96,8 @@ def _fresh_key(paths: WorkspacePaths, snapshot: Snapshot) -> str:
 
 def _welcome(url: str, key: str, workspace: Path, snapshot: Snapshot) -> None:
     model = next(iter(snapshot.models))
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "What is the capital of Germany?"}]})
+    question = [{"role": "user", "content": "What is the capital of Germany?"}]
+    body = json.dumps({"model": model, "temperature": 0, "messages": question})
     headers = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
     ask = f"curl -s {url}/v1/chat/completions {headers} \\\n  -d '{body}'"
     me = sys.argv[0]
