@@ -11,6 +11,7 @@ from greffier.core.context import Grant
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
 from greffier.guardrails.detectors.leak import Shingles
+from greffier.guardrails.outside import ask_outside
 from greffier.guardrails.ports import Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Pseudonyms, apply
@@ -163,16 +164,23 @@ class Checker:
             shingles = Shingles(session.system_prompt) if session.system_prompt else None
             placed = Placed(_NO_REQUEST, canary=session.canary.lower(), shingles=shingles)
         screen = self._guard.screen(name)
-        sieve = Sieve(screen, request.direction, grant.risk_class, Pseudonyms(), placed)
         provenance: Provenance = "output" if request.direction == "output" else _PROVENANCE[request.context]
-        decided = sieve.measure(request.text, provenance, request.lang or "")
+        lang = request.lang or ""
+        outside = await ask_outside(
+            name, screen.outside, lambda change: change(request.text, provenance), lang=lang, scores=request.explain
+        )
+        sieve = Sieve(screen, request.direction, grant.risk_class, Pseudonyms(), placed, outside=outside)
+        decided = sieve.measure(request.text, provenance, lang)
         sieve.decided += decided
         refused = sieve.refused()
         if refused is not None and refused.code is Code.GUARDRAIL_UNAVAILABLE:
             return refused
         edits = sieve.edits(request.text, decided)
         action, rule = _gravest(decided)
-        raw = screen.engine.scores(Passage(request.text, provenance, request.lang or "")) if request.explain else {}
+        raw: dict[str, float] = {}
+        if request.explain:
+            passage = Passage(request.text, provenance, lang)
+            raw = {**screen.engine.scores(passage), **outside.scores(passage)}
         response = CheckResponse(
             action=action,
             findings=tuple(_shown(item.finding) for item in decided if request.explain or item.rule is not None),
@@ -187,8 +195,12 @@ class Checker:
         """Measure texts with the use case's screen and report OpenAI's categories."""
         verdicts = []
         findings: list[Finding] = []
+        screen = self._guard.screen(grant.screen)
+        outside = await ask_outside(
+            screen.name, screen.outside, lambda change: [change(text, "user") for text in texts]
+        )
         for text in texts:
-            sieve = Sieve(self._guard.screen(grant.screen), "input", grant.risk_class, Pseudonyms())
+            sieve = Sieve(screen, "input", grant.risk_class, Pseudonyms(), outside=outside)
             sieve.decided += sieve.measure(text, "user")
             refused = sieve.refused()
             if refused is not None and refused.code is Code.GUARDRAIL_UNAVAILABLE:

@@ -1,5 +1,6 @@
 """The detector port: detectors measure and never act."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -22,6 +23,20 @@ class Passage(msgspec.Struct, frozen=True):
     text: str
     provenance: Provenance = "user"
     lang: str = ""
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What detectors found in one passage.
+
+    Attributes:
+        findings: Merged, by position.
+        failed: Names of detectors that could not measure.
+        scores: Highest score per classifier, below the thresholds too; only where they were asked for.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    failed: tuple[str, ...] = ()
+    scores: dict[str, float] = {}
 
 
 class DetectorError(Exception):
@@ -62,5 +77,32 @@ class ScoringDetector(Protocol):
 
         Raises:
             DetectorError: It could not measure.
+        """
+        ...
+
+
+class OutsideDetector(Protocol):
+    """Measures in another process: a guard service, an HTTP detector, a model as judge. Built once per snapshot.
+
+    It is asked about all passages of a request at once, before the rules decide.
+    """
+
+    @property
+    def name(self) -> str:
+        """Stable name, as screens and the record refer to it."""
+        ...
+
+    async def measure_all(
+        self, screen: str, passages: Sequence[Passage], *, scores: bool = False
+    ) -> tuple[Measured, ...]:
+        """Measure passages; one answer each, in order.
+
+        Args:
+            screen: Name of the screen that asks.
+            passages: Not empty.
+            scores: Whether classifiers shall tell their scores too.
+
+        Raises:
+            DetectorError: It could not measure within its time; nothing is known about any of them.
         """
         ...

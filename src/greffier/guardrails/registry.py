@@ -10,7 +10,7 @@ from greffier.guardrails.detectors.leak import Leaks
 from greffier.guardrails.detectors.learned import learned_detectors
 from greffier.guardrails.detectors.secrets import Secrets
 from greffier.guardrails.detectors.topics import Topics
-from greffier.guardrails.ports import Detector
+from greffier.guardrails.ports import Detector, OutsideDetector
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
 
 Factory = Callable[[Mapping[str, TopicSettings]], Detector]
@@ -38,10 +38,18 @@ DEFAULT: tuple[str, ...] = ("identifiers", "secrets", "injection", "health", "to
 
 
 class Builder:
-    """Builds each detector once per snapshot and shares it between screens."""
+    """Builds each detector once per snapshot and shares it between screens.
 
-    def __init__(self, topics: Mapping[str, TopicSettings]) -> None:
+    Args:
+        topics: As the workspace defines them.
+        outside: Detectors in other processes, by the name under which screens ask for them.
+    """
+
+    def __init__(
+        self, topics: Mapping[str, TopicSettings], outside: Mapping[str, OutsideDetector] | None = None
+    ) -> None:
         self._topics = topics
+        self._outside = outside or {}
         self._built: dict[str, Detector] = {}
 
     def detectors(self, screen: str, settings: ScreenSettings) -> tuple[Detector, ...]:
@@ -51,7 +59,11 @@ class Builder:
             GreffierError: A name is unknown or its detector cannot load; the start must not go on without a detector
                 that the workspace asked for.
         """
-        return tuple(self._one(screen, name) for name in settings.detectors or DEFAULT)
+        return tuple(self._one(screen, name) for name in settings.detectors or DEFAULT if name not in self._outside)
+
+    def outside(self, settings: ScreenSettings) -> tuple[OutsideDetector, ...]:
+        """The detectors a screen names that work in other processes."""
+        return tuple(self._outside[name] for name in settings.detectors if name in self._outside)
 
     def _one(self, screen: str, name: str) -> Detector:
         built = self._built.get(name)

@@ -1,6 +1,6 @@
 """Screens: detectors measure every text of a request or an answer, rules decide, and the texts are edited."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,9 +13,10 @@ from greffier.core.rulings import Allow, Deny, Finding, Ruling
 from greffier.guardrails import registry
 from greffier.guardrails.conversation import rewrite_message, rewrite_request
 from greffier.guardrails.detectors.leak import prompt_leaks
-from greffier.guardrails.engine import Engine, Measured, is_entity
+from greffier.guardrails.engine import Engine, is_entity
 from greffier.guardrails.normalise import views
-from greffier.guardrails.ports import Passage, Provenance
+from greffier.guardrails.outside import Outside, Walk, ask_outside
+from greffier.guardrails.ports import OutsideDetector, Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
 from greffier.guardrails.rules import REMOVING, WHERE, Decided, RuleList, refusal
@@ -27,17 +28,27 @@ Direction = Literal["input", "output"]
 
 
 class Screen:
-    """One screen of the workspace with its detectors built."""
+    """One screen of the workspace with its detectors built.
 
-    def __init__(self, name: str, settings: ScreenSettings, engine: Engine) -> None:
+    Args:
+        name: As use cases refer to it.
+        settings: As written.
+        engine: The detectors in this process.
+        outside: Those in others; they are asked about a whole request at once, before the rules decide.
+    """
+
+    def __init__(
+        self, name: str, settings: ScreenSettings, engine: Engine, outside: Sequence[OutsideDetector] = ()
+    ) -> None:
         self.name = name
         self.settings = settings
         self.engine = engine
+        self.outside = tuple(outside)
         self.rules: dict[Direction, RuleList] = {
             "input": RuleList(settings.input),
             "output": RuleList(settings.output),
         }
-        self.watches_leaks = any(detector.name == "leak" for detector in engine.detectors)
+        self.watches_leaks = "leak" in (settings.detectors or registry.DEFAULT)
 
 
 class ScreenedInput(msgspec.Struct, frozen=True):
@@ -81,8 +92,11 @@ class Sieve:
         risk_class: RiskClass,
         pseudonyms: Pseudonyms,
         placed: Placed | None = None,
+        *,
+        outside: Outside | None = None,
     ) -> None:
         self._screen = screen
+        self.outside = outside or Outside()
         self._direction: Direction = direction
         self._risk_class = risk_class
         self._pseudonyms = pseudonyms
@@ -92,7 +106,10 @@ class Sieve:
 
     def measure(self, text: str, provenance: Provenance, lang: str = "") -> list[Decided]:
         """Measure one text; the findings are the caller's to keep."""
-        measured: Measured = self._screen.engine.measure(Passage(text, provenance, lang))
+        passage = Passage(text, provenance, lang)
+        measured = self._screen.engine.measure(passage)
+        if self._screen.outside:
+            measured = self.outside.joined(passage, measured)
         if measured.failed:
             self.failed += measured.failed
         findings = list(measured.findings)
@@ -207,10 +224,17 @@ class Guard:
         topics: Mapping[str, TopicSettings] | None = None,
         *,
         clock: Clock | None = None,
+        outside: Mapping[str, OutsideDetector] | None = None,
+        service: OutsideDetector | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        build = registry.Builder(topics or {})
-        self._screens = {name: Screen(name, s, Engine(build.detectors(name, s))) for name, s in screens.items()}
+        build = registry.Builder(topics or {}, outside or {})
+        self._screens = {
+            name: Screen(name, s, Engine(()), (service,))
+            if service is not None
+            else Screen(name, s, Engine(build.detectors(name, s)), build.outside(s))
+            for name, s in screens.items()
+        }
         for screen in self._screens.values():
             screen.engine.measure(Passage(_WARM_UP))
 
@@ -247,7 +271,8 @@ class Guard:
                 param="response_format",
             )
         pseudonyms = Pseudonyms()
-        sieve = Sieve(screen, "input", grant.risk_class, pseudonyms)
+        outside = await ask_outside(screen.name, screen.outside, lambda change: rewrite_request(request, change))
+        sieve = Sieve(screen, "input", grant.risk_class, pseudonyms, outside=outside)
         clean = rewrite_request(request, sieve.sift)
         refused = sieve.refused()
         if refused is not None:
@@ -262,7 +287,9 @@ class Guard:
     ) -> Ruling[ScreenedTexts]:
         """Screen embedding inputs or documents with the input rules. Placeholders are never reversible here."""
         screen = self.screen(grant.screen)
-        sieve = Sieve(screen, "input", grant.risk_class, Pseudonyms())
+        walk: Walk = lambda change: [change(text, provenance) for text in texts]  # noqa: E731 - named for its type
+        outside = await ask_outside(screen.name, screen.outside, walk)
+        sieve = Sieve(screen, "input", grant.risk_class, Pseudonyms(), outside=outside)
         clean = tuple(sieve.sift(text, provenance) for text in texts)
         refused = sieve.refused()
         if refused is not None:
@@ -275,7 +302,10 @@ class Guard:
     ) -> Ruling[ChatResponse]:
         """Screen every choice of an answer, tool calls included, then check its structure and restore pseudonyms."""
         screen = screened.screen
-        sieve = Sieve(screen, "output", screened.risk_class, screened.pseudonyms, placed)
+        outside = await ask_outside(
+            screen.name, screen.outside, lambda change: [self._choice(choice, change) for choice in response.choices]
+        )
+        sieve = Sieve(screen, "output", screened.risk_class, screened.pseudonyms, placed, outside=outside)
         choices = tuple(self._choice(choice, sieve.sift) for choice in response.choices)
         refused = sieve.refused()
         if refused is not None:
@@ -308,6 +338,7 @@ class Guard:
             name=screened.screen.name,
             schema=schema,
             now=self._clock.monotonic,
+            outside=screened.screen.outside,
         )
 
     @staticmethod

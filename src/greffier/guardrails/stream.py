@@ -10,7 +10,7 @@ Tool-call arguments wait until they are complete: half a JSON document is of no 
 refuses must not have begun. Log-probabilities are dropped because they spell out text that is still held back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +19,8 @@ from greffier.core.chat import ChatChunk, FinishReason, FunctionDelta, ToolCallD
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
 from greffier.guardrails.conversation import plain_json
+from greffier.guardrails.outside import Outside, measure_outside
+from greffier.guardrails.ports import OutsideDetector, Passage
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json, merge
 from greffier.guardrails.settings import StreamSettings
 from greffier.guardrails.structure import text_violation
@@ -77,6 +79,7 @@ class StreamScreen:
         name: str,
         schema: dict[str, Any] | None,
         now: Callable[[], float],
+        outside: Sequence[OutsideDetector] = (),
     ) -> None:
         self._sieve = sieve
         self._settings = settings
@@ -84,6 +87,8 @@ class StreamScreen:
         self._name = name
         self._schema = schema
         self._now = now
+        self._outside = tuple(outside)
+        self._looked_at: float | None = None
         self._choices: dict[int, _Choice] = {}
         self._usage: Usage | None = None
         self._id = ""
@@ -94,6 +99,38 @@ class StreamScreen:
     def findings(self) -> tuple[Finding, ...]:
         """Everything found so far, with the action taken."""
         return self._sieve.findings
+
+    @property
+    def asks_outside(self) -> bool:
+        """Whether `ask_ahead` must be awaited before every `feed` and before `finish`."""
+        return bool(self._outside)
+
+    async def ask_ahead(self, chunk: ChatChunk | None) -> None:
+        """Ask detectors in other processes about what `feed` is going to examine; with None, what `finish` is."""
+        self._looked_at = self._now()  # `feed` must come to the same decision about what is due
+        passages = tuple(self._last_passages() if chunk is None else self._due_passages(chunk))
+        self._sieve.outside = Outside(await measure_outside(self._name, self._outside, passages))
+
+    def _due_passages(self, chunk: ChatChunk) -> Iterator[Passage]:
+        if self._settings.mode != "window" or self._schema is not None:
+            return
+        choice = self._choices.get(chunk.index) or _Choice()
+        for channel, text in ((choice.text, chunk.text), (choice.refusal, chunk.refusal)):
+            oldest = channel.oldest if channel.pending else self._time()
+            if self._is_due(len(channel.pending) + len(text), oldest):
+                yield Passage(channel.context + channel.pending + text, "output")
+
+    def _last_passages(self) -> Iterator[Passage]:
+        for choice in self._choices.values():
+            for channel in (choice.text, choice.refusal):
+                if channel.pending:
+                    yield Passage(channel.context + channel.pending, "output")
+            for call in choice.calls.values():
+                if call.arguments:
+                    yield Passage(plain_json("".join(call.arguments)), "tool_call")
+
+    def _time(self) -> float:
+        return self._now() if self._looked_at is None else self._looked_at
 
     def feed(self, chunk: ChatChunk) -> Ruling[tuple[ChatChunk, ...]]:
         """Take a fragment in; return the fragments that may leave now."""
@@ -148,7 +185,7 @@ class StreamScreen:
         for channel, text in ((choice.text, chunk.text), (choice.refusal, chunk.refusal)):
             if text:
                 if not channel.pending:
-                    channel.oldest = self._now()
+                    channel.oldest = self._time()
                 channel.pending += text
         if chunk.text and self._schema is not None:
             choice.text.whole.append(chunk.text)
@@ -163,14 +200,14 @@ class StreamScreen:
 
     def _due(self, channel: _Channel) -> str:
         """Release what may go if a whole window has come, or the oldest character has waited long enough."""
-        waiting = len(channel.pending)
+        return self._release(channel, final=False) if self._is_due(len(channel.pending), channel.oldest) else ""
+
+    def _is_due(self, waiting: int, oldest: float) -> bool:
         overlap = self._settings.overlap_chars
         if waiting <= overlap:
-            return ""
-        late = (self._now() - channel.oldest) * 1000 >= self._settings.max_delay_ms
-        if waiting < self._settings.window_chars + overlap and not late:
-            return ""
-        return self._release(channel, final=False)
+            return False
+        late = (self._time() - oldest) * 1000 >= self._settings.max_delay_ms
+        return waiting >= self._settings.window_chars + overlap or late
 
     def _release(self, channel: _Channel, *, final: bool) -> str:
         if not channel.pending:
@@ -195,7 +232,7 @@ class StreamScreen:
         text = apply(seen[offset:boundary], inside)
         channel.pending = seen[boundary:]
         channel.context = _context(seen[:boundary])
-        channel.oldest = self._now()
+        channel.oldest = self._time()
         return text
 
     def _screened_call(self, call: _Call) -> ToolCallDelta:

@@ -114,9 +114,11 @@ class StreamRelease:
         try:
             async for chunk in _all(opened):
                 tally.received(chunk)
+                await self._ask_ahead(chunk)
                 for passed in enforce_fragment(trail, screen.feed, chunk):
                     tally.released(passed)
                     yield self._ours(passed)
+            await self._ask_ahead(None)
             last = enforce_now(trail, Point.SCREEN_OUTPUT, screen.finish)
             for passed in last:
                 tally.released(passed)
@@ -140,6 +142,10 @@ class StreamRelease:
             raise
         finally:
             await _close(opened.rest)
+
+    async def _ask_ahead(self, chunk: ChatChunk | None) -> None:
+        if self._screen.asks_outside:
+            await self._screen.ask_ahead(chunk)
 
     async def _refused(self, refused: Refused) -> Refused:
         self._visit.used = self._tally.answered()
