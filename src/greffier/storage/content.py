@@ -1,36 +1,46 @@
 """Content parts in SQLite, encrypted, apart from the journal, so that they can be deleted while the log stays whole.
 
-Two databases: the parts, and the tenants' data keys wrapped under a root key. Deleting a part is the ordinary way to
-forget; destroying a tenant's key makes every copy of its parts unreadable, in backups too.
+Two databases: the parts, and their keys (`content_keys`). Deleting a part is the ordinary way to forget; destroying a
+key makes every copy of what it encrypted unreadable, in backups too.
 """
 
 import asyncio
-import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from threading import Lock
+from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
-    Delete,
-    Engine,
+    ColumnElement,
+    Connection,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
+    Row,
+    Select,
     String,
     Table,
     delete,
+    func,
     insert,
+    inspect,
     select,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import DBAPIError
 
-from greffier.audit.content import KEY_BYTES, context_of, decrypt, encrypt, open_part, seal_part
-from greffier.audit.ports import ContentUnavailable, KeyWrapper
+from greffier.audit.content import context_of, open_part, seal_part
+from greffier.audit.ports import UNLABELLED, ContentUnavailable, KeyWrapper, PartLabel
 from greffier.config.paths import WorkspacePaths
 from greffier.core.ids import new_id
+from greffier.storage.content_keys import ContentKeys, unavailable
+from greffier.storage.content_root import FileKeyWrapper
 from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
+from greffier.storage.erasing import Busy, erase
 from greffier.storage.tables import create_missing
 
 metadata = MetaData()
@@ -43,51 +53,52 @@ parts_table = Table(
     Column("name", String(64), nullable=False),
     Column("stored_ms", BigInteger, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("subject", String(80), nullable=False, server_default=""),
+    Column("use_case", String(64), nullable=False, server_default=""),
+    Column("purpose", String(64), nullable=False, server_default=""),
+    Column("data_classes", String, nullable=False, server_default=""),
     Index("part_event", "tenant", "event_id"),
     Index("part_age", "stored_ms"),
 )
-key_metadata = MetaData()
-keys_table = Table(
-    "tenant_key",
-    key_metadata,
-    Column("tenant", String(64), primary_key=True),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("wrapped", LargeBinary, nullable=False),
+_ADDED = ("subject", "use_case", "purpose", "data_classes")
+_mark = Table(
+    "erasure_mark",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("applied", BigInteger, nullable=False),
 )
+_CHUNK = 500
 
 
-class FileKeyWrapper:
-    """KeyWrapper whose root key is a file of 32 random bytes, mode 0600, created at first use."""
+class StoredPart(msgspec.Struct, frozen=True):
+    """A part without its text.
 
-    def __init__(self, path: Path) -> None:
-        """Open the key, or create it.
+    Attributes:
+        subject: Under whose key it is; empty for the tenant's.
+        data_classes: Sorted, joined with commas.
+    """
 
-        Raises:
-            ContentUnavailable: The file is no root key, may be read by others, or cannot be read.
-        """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not path.exists():
-                _create_key(path)
-            if path.stat().st_mode & 0o077:
-                raise ContentUnavailable(f"{path.name} may be read by others; set its mode to 0600")
-            self._key = path.read_bytes()
-        except OSError as error:
-            raise ContentUnavailable(f"the content root key cannot be read ({error})") from error
-        if len(self._key) != KEY_BYTES:
-            raise ContentUnavailable(f"{path.name} is not a key of {KEY_BYTES} bytes")
+    id: str
+    tenant: str
+    event_id: str
+    name: str
+    stored_ms: int
+    subject: str
+    use_case: str
+    purpose: str
+    data_classes: str
 
-    def wrap(self, key: bytes, purpose: bytes) -> bytes:
-        """Encrypt a key; ``purpose`` must be given again to unwrap it."""
-        return encrypt(self._key, key, purpose)
 
-    def unwrap(self, wrapped: bytes, purpose: bytes) -> bytes:
-        """Decrypt a key.
+class PartGroup(msgspec.Struct, frozen=True):
+    """Parts that the same retention rules apply to: all that share tenant, use case, purpose, classes and name."""
 
-        Raises:
-            ContentUnavailable: It was not wrapped by this root key for this purpose.
-        """
-        return decrypt(self._key, wrapped, purpose)
+    tenant: str
+    use_case: str
+    purpose: str
+    data_classes: str
+    name: str
+    parts: int
+    oldest_ms: int
 
 
 class SqliteContentStore:
@@ -99,32 +110,32 @@ class SqliteContentStore:
         Raises:
             ContentUnavailable: They cannot be opened.
         """
-        self._wrapper = wrapper
-        self._lock = Lock()
         self._engine = sqlite_engine(path, wal=WAL_IS_SOUND)
-        self._key_engine = sqlite_engine(keys_path, wal=WAL_IS_SOUND)
         try:
-            for engine, tables in ((self._engine, metadata), (self._key_engine, key_metadata)):
-                with engine.begin() as connection:
-                    create_missing(connection, tables)
+            with self._engine.begin() as connection:
+                _create(connection)
         except DBAPIError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
+        self.keys = ContentKeys(keys_path, wrapper)
 
-    async def put(self, tenant: str, event_id: str, parts: dict[str, bytes]) -> dict[str, tuple[str, str]]:
+    async def put(
+        self, tenant: str, event_id: str, parts: dict[str, bytes], label: PartLabel = UNLABELLED
+    ) -> dict[str, tuple[str, str]]:
         """Encrypt and store parts; see the port.
 
         Raises:
             ContentUnavailable: Nothing was stored.
         """
-        return await asyncio.to_thread(self._put, tenant, event_id, parts)
+        return await asyncio.to_thread(self._put, tenant, event_id, parts, label)
 
-    def _put(self, tenant: str, event_id: str, parts: dict[str, bytes]) -> dict[str, tuple[str, str]]:
-        key = self._key(tenant, create=True)
+    def _put(self, tenant: str, event_id: str, parts: dict[str, bytes], label: PartLabel) -> dict[str, tuple[str, str]]:
+        subjects = {name: "" if name in label.residual else label.subject for name in parts}
+        keys = {subject: self.keys.get_or_create(tenant, subject) for subject in set(subjects.values())}
         rows = []
         result = {}
         for name, part in parts.items():
             identifier = new_id("part")
-            sealed, commit = seal_part(key, part, context_of(tenant, event_id, name))
+            sealed, commit = seal_part(keys[subjects[name]], part, context_of(tenant, event_id, name))
             result[name] = (identifier, commit)
             rows.append(
                 {
@@ -134,13 +145,17 @@ class SqliteContentStore:
                     "name": name,
                     "stored_ms": time.time_ns() // 1_000_000,
                     "sealed": sealed,
+                    "subject": subjects[name],
+                    "use_case": label.use_case,
+                    "purpose": label.purpose,
+                    "data_classes": ",".join(sorted(label.data_classes)),
                 }
             )
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(parts_table), rows)
         except DBAPIError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return result
 
     def get(self, tenant: str, store_id: str) -> tuple[bytes, str]:
@@ -149,17 +164,74 @@ class SqliteContentStore:
         Raises:
             ContentUnavailable: Deleted, its key destroyed, changed, or the store is out of reach.
         """
-        query = select(parts_table.c.event_id, parts_table.c.name, parts_table.c.sealed).where(
-            parts_table.c.tenant == tenant, parts_table.c.id == store_id
-        )
-        try:
-            with self._engine.connect() as connection:
-                row = connection.execute(query).one_or_none()
-        except DBAPIError as error:
-            raise _unavailable(error) from error
-        if row is None:
+        query = select(parts_table).where(parts_table.c.tenant == tenant, parts_table.c.id == store_id)
+        rows = self._fetch(query)
+        if not rows:
             raise ContentUnavailable("the part was deleted, or there never was one")
-        return open_part(self._key(tenant, create=False), row.sealed, context_of(tenant, row.event_id, row.name))
+        row = rows[0]
+        key = self.keys.existing(tenant, row.subject)
+        return open_part(key, row.sealed, context_of(tenant, row.event_id, row.name))
+
+    def of_subject(self, tenant: str, subject: str) -> list[StoredPart]:
+        """Parts under a subject's own key, oldest first.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        return self._listed(parts_table.c.tenant == tenant, parts_table.c.subject == subject)
+
+    def of_tenant(self, tenant: str) -> list[StoredPart]:
+        """All parts of a tenant, oldest first.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        return self._listed(parts_table.c.tenant == tenant)
+
+    def parts(self, tenant: str, identifiers: Iterable[str]) -> list[StoredPart]:
+        """Those of the named parts that exist.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        return self._listed(parts_table.c.tenant == tenant, parts_table.c.id.in_(list(identifiers)))
+
+    def owners(self) -> list[tuple[str, str]]:
+        """Tenant and subject of everyone who has a part or a key here.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        query = select(parts_table.c.tenant, parts_table.c.subject).where(parts_table.c.subject != "").distinct()
+        found = {(row.tenant, row.subject) for row in self._fetch(query)}
+        return sorted(found | set(self.keys.subjects()))
+
+    def groups(self) -> list[PartGroup]:
+        """What is stored, by what retention rules look at.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        table = parts_table.c
+        columns = (table.tenant, table.use_case, table.purpose, table.data_classes, table.name)
+        query = select(*columns, func.count(), func.min(table.stored_ms)).group_by(*columns)
+        return [PartGroup(*tuple(row)) for row in self._fetch(query)]
+
+    def expired(self, group: PartGroup, before_ms: int) -> list[StoredPart]:
+        """Parts of a group stored before a moment.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        table = parts_table.c
+        return self._listed(
+            table.tenant == group.tenant,
+            table.use_case == group.use_case,
+            table.purpose == group.purpose,
+            table.data_classes == group.data_classes,
+            table.name == group.name,
+            table.stored_ms < before_ms,
+        )
 
     def delete(self, tenant: str, event_id: str) -> int:
         """Delete the parts of one event; return how many there were.
@@ -167,9 +239,27 @@ class SqliteContentStore:
         Raises:
             ContentUnavailable: The store is out of reach.
         """
-        return _erase(
-            self._engine, delete(parts_table).where(parts_table.c.tenant == tenant, parts_table.c.event_id == event_id)
+        return self._erase(parts_table.c.tenant == tenant, parts_table.c.event_id == event_id)
+
+    def delete_parts(self, tenant: str, identifiers: Iterable[str]) -> int:
+        """Delete the named parts; return how many there were.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        names = list(identifiers)
+        return sum(
+            self._erase(parts_table.c.tenant == tenant, parts_table.c.id.in_(names[start : start + _CHUNK]))
+            for start in range(0, len(names), _CHUNK)
         )
+
+    def delete_subject(self, tenant: str, subject: str) -> int:
+        """Delete every part under a subject's own key; return how many there were. The key is destroyed apart.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        return self._erase(parts_table.c.tenant == tenant, parts_table.c.subject == subject)
 
     def purge(self, before_ms: int) -> int:
         """Delete every part stored before a moment (milliseconds since the epoch); return how many there were.
@@ -177,86 +267,85 @@ class SqliteContentStore:
         Raises:
             ContentUnavailable: The store is out of reach.
         """
-        return _erase(self._engine, delete(parts_table).where(parts_table.c.stored_ms < before_ms))
+        return self._erase(parts_table.c.stored_ms < before_ms)
 
     def shred(self, tenant: str) -> bool:
-        """Destroy a tenant's key: all its parts, copies and backups become unreadable. Return whether there was one.
+        """Destroy a tenant's keys: all its parts, copies and backups become unreadable. Return whether there was one.
 
         Raises:
             ContentUnavailable: The key store is out of reach.
         """
-        return bool(_erase(self._key_engine, delete(keys_table).where(keys_table.c.tenant == tenant)))
+        return self.keys.destroy_tenant(tenant)
+
+    def applied(self) -> int:
+        """Number of the last erasure that was carried out here; a restored backup has an older one.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        rows = self._fetch(select(_mark.c.applied))
+        return int(rows[0].applied) if rows else 0
+
+    def mark_applied(self, number: int) -> None:
+        """Note that every erasure up to ``number`` was carried out here.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        statement = upsert(_mark).values(id=1, applied=number)
+        newest = func.max(_mark.c.applied, statement.excluded.applied)
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"applied": newest}))
+        except DBAPIError as error:
+            raise unavailable(error) from error
+
+    def compact(self) -> None:
+        """Give freed pages back; nothing of what was deleted is left in slack space either.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("VACUUM")
+        except DBAPIError as error:
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """Release the files."""
         self._engine.dispose()
-        self._key_engine.dispose()
+        self.keys.close()
 
-    def _key(self, tenant: str, *, create: bool) -> bytes:
-        # Not cached: a destroyed key must stop working at once, in every process.
-        purpose = context_of("greffier content key", tenant)
+    def _listed(self, *where: ColumnElement[bool]) -> list[StoredPart]:
+        columns = [parts_table.c[name] for name in StoredPart.__struct_fields__]
+        query = select(*columns).where(*where).order_by(parts_table.c.stored_ms, parts_table.c.id)
+        return [StoredPart(*tuple(row)) for row in self._fetch(query)]
+
+    def _fetch(self, query: Select[Any]) -> list[Row[Any]]:
         try:
-            with self._lock:
-                wrapped = self._stored_key(tenant)
-                if wrapped is None and create:
-                    wrapped = self._new_key(tenant, purpose)
+            with self._engine.connect() as connection:
+                return list(connection.execute(query))
         except DBAPIError as error:
-            raise _unavailable(error) from error
-        if wrapped is None:
-            raise ContentUnavailable("the key of this content was destroyed")
-        return self._wrapper.unwrap(wrapped, purpose)
+            raise unavailable(error) from error
 
-    def _stored_key(self, tenant: str) -> bytes | None:
-        with self._key_engine.connect() as connection:
-            found: bytes | None = connection.execute(
-                select(keys_table.c.wrapped).where(keys_table.c.tenant == tenant)
-            ).scalar_one_or_none()
-            return found
-
-    def _new_key(self, tenant: str, purpose: bytes) -> bytes | None:
-        wrapped = self._wrapper.wrap(os.urandom(KEY_BYTES), purpose)
-        row = {"tenant": tenant, "created_ms": time.time_ns() // 1_000_000, "wrapped": wrapped}
+    def _erase(self, *where: ColumnElement[bool]) -> int:
         try:
-            with self._key_engine.begin() as connection:
-                connection.execute(insert(keys_table), row)
-        except IntegrityError:  # another process was faster: use its key
-            return self._stored_key(tenant)
-        return wrapped
+            return erase(self._engine, delete(parts_table).where(*where))
+        except DBAPIError as error:
+            raise unavailable(error) from error
+        except Busy as error:
+            raise ContentUnavailable(str(error)) from error
 
 
-def _erase(engine: Engine, statement: Delete) -> int:
-    """Delete rows so that their bytes are gone from the files: overwritten, and the write-ahead log emptied."""
-    try:
-        with engine.begin() as connection:
-            connection.exec_driver_sql("PRAGMA secure_delete=ON")
-            count = connection.execute(statement).rowcount
-        with engine.connect() as connection:  # does nothing where the file has no write-ahead log
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
-    except DBAPIError as error:
-        raise _unavailable(error) from error
-    if busy:
-        raise ContentUnavailable("deleted, but the file's write-ahead log is in use and keeps a copy: repeat it")
-    return count
-
-
-def _unavailable(error: DBAPIError) -> ContentUnavailable:
-    return ContentUnavailable(f"the content store cannot be used ({error.orig})")
-
-
-def _create_key(path: Path) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, os.urandom(KEY_BYTES))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(scratch, path)  # atomic, and loses against another worker that was faster
-    except FileExistsError:
-        pass
-    finally:
-        scratch.unlink()
+def _create(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # several workers start at once, and only one may add columns
+    create_missing(connection, metadata)
+    present = {column["name"] for column in inspect(connection).get_columns("part")}
+    for name in _ADDED:
+        if name not in present:  # a store of the first version
+            connection.exec_driver_sql(f"ALTER TABLE part ADD COLUMN {name} VARCHAR NOT NULL DEFAULT ''")
+    connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS part_subject ON part (tenant, subject)")
 
 
 def open_content_store(paths: WorkspacePaths) -> SqliteContentStore:

@@ -1,6 +1,8 @@
 import asyncio
 import hashlib
 import hmac
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -9,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greffier.audit.content import context_of, decrypt, encrypt, open_part, seal_part
-from greffier.audit.ports import ContentUnavailable
+from greffier.audit.ports import ContentUnavailable, PartLabel
 from greffier.config.paths import WorkspacePaths
 from greffier.storage.content import SqliteContentStore, open_content_store
+from greffier.storage.content_keys import EPOCH_MS, Rotation
+from greffier.storage.content_root import FileKeyWrapper
 
 SECRET = b"Mrs Planted lives in Canary Street"
 
@@ -123,7 +127,7 @@ def test_destroying_a_tenants_key_reaches_copies_and_leaves_others(
     gone, _ = put(store, "acme", "req_1", prompt=SECRET)["prompt"]
     stays, _ = put(store, "globex", "req_2", prompt=b"other")["prompt"]
     with sqlite3.connect(paths.content_keys_db) as database:
-        (wrapped,) = database.execute("SELECT wrapped FROM tenant_key WHERE tenant = 'acme'").fetchone()
+        (wrapped,) = database.execute("SELECT wrapped FROM data_key WHERE tenant = 'acme'").fetchone()
     assert store.shred("acme")
     assert not store.shred("acme")
     with pytest.raises(ContentUnavailable, match="destroyed"):
@@ -164,3 +168,86 @@ def test_a_store_out_of_reach_is_reported(paths: WorkspacePaths) -> None:
     paths.content_db.mkdir()
     with pytest.raises(ContentUnavailable, match="cannot be"):
         open_content_store(paths)
+
+
+def label(subject: str, *residual: str) -> PartLabel:
+    return PartLabel(subject, "assistant", "assistance", ("personal",), residual)
+
+
+def put_of(store: SqliteContentStore, subject: str, event: str, *residual: str, **parts: bytes) -> dict[str, str]:
+    kept = asyncio.run(store.put("acme", event, parts, label(subject, *residual)))
+    return {name: identifier for name, (identifier, _) in kept.items()}
+
+
+def test_a_destroyed_subject_key_takes_its_parts_and_no_others(store: SqliteContentStore) -> None:
+    ada = put_of(store, "end_user:ada", "req_1", "system", prompt=SECRET, system=b"house rules")
+    bob = put_of(store, "end_user:bob", "req_2", prompt=b"bob")
+    assert store.owners() == [("acme", "end_user:ada"), ("acme", "end_user:bob")]
+    assert store.keys.destroy("acme", "end_user:ada")
+    with pytest.raises(ContentUnavailable, match="destroyed"):
+        store.get("acme", ada["prompt"])
+    assert store.get("acme", ada["system"])[0] == b"house rules"
+    assert store.get("acme", bob["prompt"])[0] == b"bob"
+    assert store.delete_subject("acme", "end_user:ada") == 1
+    assert store.owners() == [("acme", "end_user:bob")]
+
+
+def test_a_part_relabelled_to_another_subject_does_not_open(paths: WorkspacePaths, store: SqliteContentStore) -> None:
+    part = put_of(store, "end_user:ada", "req_1", prompt=SECRET)["prompt"]
+    put_of(store, "end_user:bob", "req_2", prompt=b"bob")
+    for subject in ("end_user:bob", "end_user:nobody", ""):
+        with sqlite3.connect(paths.content_db) as database:
+            database.execute("UPDATE part SET subject = ? WHERE id = ?", (subject, part))
+        with pytest.raises(ContentUnavailable):
+            store.get("acme", part)
+
+
+def test_weekly_rotation_keeps_content_and_destroys_the_epoch_before_the_last(
+    paths: WorkspacePaths, store: SqliteContentStore
+) -> None:
+    part = put_of(store, "end_user:ada", "req_1", prompt=SECRET)["prompt"]
+    shutil.copy(paths.content_keys_db, paths.state / "stolen-keys.db")
+    first = store.keys.oldest_epoch()
+    assert first is not None
+    assert store.keys.rotate(first * EPOCH_MS) == Rotation(first, 0, 0)
+    assert store.keys.rotate((first + 1) * EPOCH_MS) == Rotation(first + 1, 1, 0)
+    assert store.keys.rotate((first + 2) * EPOCH_MS) == Rotation(first + 2, 1, 1)
+    assert store.keys.oldest_epoch() == first + 1
+    assert store.get("acme", part)[0] == SECRET
+    with sqlite3.connect(paths.state / "stolen-keys.db") as database:
+        (stolen,) = database.execute("SELECT wrapped FROM epoch_key").fetchone()
+    for file in paths.state.glob("content-keys.db*"):
+        assert stolen not in file.read_bytes()
+
+
+def test_rotation_does_not_bring_a_destroyed_key_back(store: SqliteContentStore) -> None:
+    part = put_of(store, "end_user:ada", "req_1", prompt=SECRET)["prompt"]
+    first = store.keys.oldest_epoch()
+    assert first is not None
+    store.keys.destroy("acme", "end_user:ada")
+    store.keys.rotate((first + 1) * EPOCH_MS)
+    with pytest.raises(ContentUnavailable, match="destroyed"):
+        store.get("acme", part)
+
+
+def test_a_store_of_the_first_version_opens_with_its_content(paths: WorkspacePaths) -> None:
+    key, context = os.urandom(32), context_of("acme", "req_1", "prompt")
+    root = FileKeyWrapper(paths.secrets / "content-root.key")
+    sealed, commit = seal_part(key, SECRET, context)
+    with sqlite3.connect(paths.content_db) as database:
+        database.execute("CREATE TABLE part (id PRIMARY KEY, tenant, event_id, name, stored_ms BIGINT, sealed BLOB)")
+        database.execute("INSERT INTO part VALUES ('part_1', 'acme', 'req_1', 'prompt', 5, ?)", (sealed,))
+    wrapped = root.wrap(key, context_of("greffier content key", "acme"))
+    with sqlite3.connect(paths.content_keys_db) as database:
+        database.execute("CREATE TABLE tenant_key (tenant PRIMARY KEY, created_ms BIGINT, wrapped BLOB)")
+        database.execute("INSERT INTO tenant_key VALUES ('acme', 5, ?)", (wrapped,))
+    store = open_content_store(paths)
+    assert store.get("acme", "part_1") == (SECRET, commit)
+    assert wrapped not in paths.content_keys_db.read_bytes()
+
+
+def test_the_mark_of_erasures_never_goes_back(store: SqliteContentStore) -> None:
+    assert store.applied() == 0
+    store.mark_applied(3)
+    store.mark_applied(2)
+    assert store.applied() == 3
