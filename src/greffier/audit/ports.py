@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from greffier.core.context import RiskClass
 from greffier.core.events import AnyEvent
 
 
@@ -26,11 +27,16 @@ class Sequenced(msgspec.Struct, frozen=True):
 class Journal(Protocol):
     """Append-only, durable, ordered. One per worker; any number of workers append to the same journal."""
 
-    async def append(self, event: AnyEvent) -> None:
+    async def append(self, event: AnyEvent, *, risk: RiskClass = "high") -> None:
         """Return once the event is on stable storage.
 
         Called after the rulings it describes and before their effect. Many callers' events share one commit. The
         caller's cancellation does not undo the write.
+
+        Args:
+            event: What happened.
+            risk: Risk class of the use case it belongs to. Where the store is out of reach, a journal with a durable
+                spool may keep events of the lower classes there for a bounded time; ``high`` is refused at once.
 
         Raises:
             JournalUnavailable: The event is not durable, and will not become so later.

@@ -18,7 +18,7 @@ from greffier.boundary.points import UNAVAILABLE, Point
 from greffier.boundary.ports import Observer
 from greffier.core.chat import Usage
 from greffier.core.clock import Clock
-from greffier.core.context import Arrival
+from greffier.core.context import Arrival, RiskClass
 from greffier.core.errors import Code
 from greffier.core.events import (
     Admission,
@@ -135,6 +135,11 @@ class Trail:
         """Whether a model may have been at work: a call was made that did not plainly fail."""
         return any(attempt.outcome != "failed" for attempt in self._attempts)
 
+    @property
+    def _risk(self) -> RiskClass:
+        """Decides what happens when the record cannot be written; unknown counts as high."""
+        return self.facts.risk_class or "high"
+
     def elapsed_us(self) -> int:
         """Microseconds since the request arrived."""
         return (time.perf_counter_ns() - self._began_ns) // 1000
@@ -158,7 +163,7 @@ class Trail:
             reserved_micro=cost_micro,
         )
         try:
-            await self._evidence.journal.append(admission)
+            await self._evidence.journal.append(admission, risk=self._risk)
         except JournalUnavailable as error:
             log.error("the admission of %s is not durable: %s", self._arrival.request_id, error)  # noqa: TRY400
             raise Refused(_unrecorded()) from error
@@ -211,7 +216,7 @@ class Trail:
             overhead_us=max(0, total - self.upstream_us),
         )
         try:
-            await self._evidence.journal.append(event)
+            await self._evidence.journal.append(event, risk=self._risk)
         except JournalUnavailable as error:
             log.error("the outcome of %s is not durable: %s", self._arrival.request_id, error)  # noqa: TRY400
             raise Refused(_unrecorded()) from error

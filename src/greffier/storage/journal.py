@@ -3,7 +3,7 @@
 How one append travels: the event loop encodes the event and queues it; the writer thread takes the inter-process lock,
 then everything that is queued, and commits it with one statement and one fsync; the loop is woken once per commit and
 wakes the waiters. At low load nothing waits: a batch is what arrived while the previous commit ran. From 1,000 events
-a second on, the writer gathers for up to a millisecond first (`_Pace`), because each commit costs about 200 µs of CPU.
+a second on, the writer gathers for up to a millisecond first (`Pace`), because each commit costs about 200 µs of CPU.
 
 The writer runs beside a busy event loop, and each return from SQLite must win the GIL back. So a batch is one
 ``INSERT`` of many rows in autocommit mode (one call) instead of ``BEGIN``, a call per row and ``COMMIT``.
@@ -12,13 +12,8 @@ The inter-process lock does more than order the writers: SQLite copies the WAL b
 pages), and so no checkpoint ever runs beside another connection's commit (see `greffier.storage.engine`).
 """
 
-import asyncio
-import contextlib
-import queue
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,8 +39,9 @@ from sqlalchemy.exc import DBAPIError
 from greffier.audit.ports import JournalUnavailable, Sequenced
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
-from greffier.core.events import AnyEvent, canonical, parse
+from greffier.core.events import parse
 from greffier.storage.engine import Writers, sqlite_engine, sqlite_reader
+from greffier.storage.group_commit import GroupCommit, Pending, Row
 
 metadata = MetaData()
 events = Table(
@@ -65,8 +61,6 @@ events = Table(
 _DATA = cast(events.c.data, LargeBinary)
 _LABELS = tuple(column for column in events.c if column.name != "data")
 
-MAX_EVENT_BYTES = 65_535  # the Merkle log's entry bundles prefix each entry with its length as uint16
-MAX_QUEUED = 20_000
 _ROWS_PER_STATEMENT = 64
 _RETRY_S = 0.002  # we poll a foreign lock ourselves: SQLite's busy handler would write for callers refused meanwhile
 
@@ -82,8 +76,6 @@ _REASONS = {
     sqlite3.SQLITE_LOCKED: "the journal is locked by another program",
 }
 _RETRY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-
-_Row = tuple[str, int, str, str, str, bytes]
 
 
 def _insert(rows: int) -> str:
@@ -103,65 +95,12 @@ def _unavailable(error: sqlite3.Error) -> JournalUnavailable:
     return JournalUnavailable(f"{_REASONS.get(_primary(error), 'the journal failed')} ({error})")
 
 
-class _Pending:
-    """One append on its way. ``withdrawn`` is set when its waiter was refused, and read as a batch is put together."""
-
-    __slots__ = ("deadline", "future", "row", "withdrawn")
-
-    def __init__(self, row: _Row, future: "asyncio.Future[None]", deadline: float) -> None:
-        self.row = row
-        self.future = future
-        self.deadline = deadline
-        self.withdrawn = False
-
-
-class _Pace:
-    """How long to gather events before a commit, from the rate of the last 50 ms. Seconds.
-
-    Measured on one pinned core with 64 callers: without gathering 2,300 requests/s at 94 µs of CPU per event, with it
-    3,500 at 40 µs. Below 1,000 events/s the processor has time to spare and the latency matters more.
-    """
-
-    _WINDOW = 0.05
-    _QUIET_RATE = 1000.0
-    _FULL_RATE = 3000.0
-    _MOST = 0.001
-
-    def __init__(self, fixed: float) -> None:
-        self._fixed = fixed
-        self._since = time.monotonic()
-        self._count = 0
-        self.delay = fixed
-
-    def committed(self, count: int) -> None:
-        """Note a commit of ``count`` events."""
-        self._count += count
-        now = time.monotonic()
-        if self._fixed or now - self._since < self._WINDOW:
-            return
-        rate = self._count / (now - self._since)
-        share = (rate - self._QUIET_RATE) / (self._FULL_RATE - self._QUIET_RATE)
-        self.delay = self._MOST * min(max(share, 0.0), 1.0)
-        self._since, self._count = now, 0
-
-
-class SqliteJournal:
-    """Journal port on SQLite.
-
-    One object per worker and event loop. A wait is bounded by ``append_timeout_ms``: an event still queued by then is
-    withdrawn, so it will not become durable later. Only when storage hangs inside the commit itself is the outcome
-    unknown: the waiter is refused, and the record may turn up without its effect, never the other way round.
-    """
+class SqliteJournal(GroupCommit):
+    """Journal port on SQLite. Refuses when it cannot write, whatever the risk class (ADR 0002)."""
 
     def __init__(self, path: Path, settings: AuditSettings) -> None:
+        super().__init__(settings)
         self._path = path
-        self._timeout = settings.append_timeout_ms / 1000
-        self._pace = _Pace(settings.commit_interval_ms / 1000)
-        self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
-        self._waiting: deque[_Pending] = deque()
-        self._watch: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writers = Writers(path)
@@ -174,79 +113,10 @@ class SqliteJournal:
             raise JournalUnavailable(f"the journal cannot be opened ({error})") from error
         self._connection: PoolProxiedConnection | None = None
         self._identity = (0, 0)
-        self._writer = threading.Thread(target=self._write, name="journal-writer", daemon=True)
         self._writer.start()
 
-    # --- the event loop's side
-
-    async def append(self, event: AnyEvent) -> None:
-        """Return once the event is on stable storage; see the port.
-
-        Raises:
-            JournalUnavailable: Not durable: storage failed, the wait was too long, or too many are waiting already.
-        """
-        if self._closed:
-            raise JournalUnavailable("the journal is closed")
-        if self._queue.qsize() >= MAX_QUEUED:
-            raise JournalUnavailable(f"{MAX_QUEUED} events are waiting for the disk already")
-        data = canonical(event)
-        if len(data) > MAX_EVENT_BYTES:
-            raise JournalUnavailable(f"the event has {len(data)} bytes; the log takes {MAX_EVENT_BYTES}")
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        kind = type(event).__struct_config__.tag
-        row = (event.id, event.ts, event.tenant, str(kind), event.request_id, data)
-        pending = _Pending(row, self._loop.create_future(), self._loop.time() + self._timeout)
-        self._waiting.append(pending)
-        self._queue.put(pending)
-        if self._watch is None:
-            self._watch = self._loop.call_later(self._timeout / 8, self._sweep, self._loop)
-        await pending.future
-
-    @property
-    def queued(self) -> int:
-        """Events waiting for their commit: the journal's lag, for metrics."""
-        return self._queue.qsize()
-
-    async def close(self) -> None:
-        """Commit what is queued, then release; appends from now on are refused."""
-        if self._closed:
-            return
-        self._closed = True
-        self._queue.put(None)
-        await asyncio.get_running_loop().run_in_executor(None, self._writer.join, self._timeout + 1)
-        if self._watch is not None:
-            self._watch.cancel()
-        while self._waiting:
-            self._refuse(self._waiting.popleft(), "the journal was closed before the disk answered")
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        # One timer for all waiters instead of one each: they queue in the order of their deadlines.
-        now = loop.time()
-        while self._waiting and (self._waiting[0].future.done() or self._waiting[0].deadline <= now):
-            self._refuse(self._waiting.popleft(), f"the disk did not answer within {self._timeout:g} s")
-        self._watch = loop.call_later(self._timeout / 8, self._sweep, loop) if self._waiting else None
-
-    def _refuse(self, pending: _Pending, reason: str) -> None:
-        if pending.future.done():  # a caller who hung up is recorded all the same
-            return
-        pending.withdrawn = True
-        pending.future.set_exception(JournalUnavailable(reason))
-
-    @staticmethod
-    def _wake(batch: list[_Pending], error: JournalUnavailable | None) -> None:
-        for pending in batch:
-            if pending.future.done():
-                continue
-            if error is None:
-                pending.future.set_result(None)
-            else:
-                pending.future.set_exception(JournalUnavailable(*error.args))
-
-    # --- the writer thread's side
-
     def _write(self) -> None:
-        backlog: list[_Pending] = []
+        backlog: list[Pending] = []
         stopping = False
         while not (stopping and not backlog):
             if backlog:
@@ -268,15 +138,7 @@ class SqliteJournal:
             self._engine.dispose()
         self._writers.close()
 
-    def _drain(self, backlog: list[_Pending]) -> bool:
-        for _ in range(self._queue.qsize()):
-            pending = self._queue.get()
-            if pending is None:
-                return True
-            backlog.append(pending)
-        return False
-
-    def _commit(self, batch: list[_Pending], *, final: bool) -> list[_Pending]:
+    def _commit(self, batch: list[Pending], *, final: bool) -> list[Pending]:
         """Write a batch and wake its waiters; return what must be tried again because a foreign lock was held."""
         if not batch:
             return []
@@ -294,12 +156,10 @@ class SqliteJournal:
             self._disconnect()
             failure = JournalUnavailable(f"the journal file cannot be reached ({error})")
         self._pace.committed(len(batch))
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._wake, batch, failure)
+        self._answer(batch, failure)
         return []
 
-    def _insert(self, rows: list[_Row]) -> None:
+    def _insert(self, rows: list[Row]) -> None:
         connection = self._connected()
         if len(rows) <= _ROWS_PER_STATEMENT:
             connection.execute(_INSERTS[len(rows)], [value for row in rows for value in row])

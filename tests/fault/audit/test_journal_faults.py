@@ -12,7 +12,7 @@ from sqlalchemy import event as listener
 from greffier.audit.ports import JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.core.events import parse
-from greffier.storage import journal as journal_module
+from greffier.storage import group_commit
 from greffier.storage.journal import SqliteJournal, SqliteJournalReader
 from greffier.testing.contracts.journal import make_admission
 
@@ -103,7 +103,7 @@ async def test_a_worker_frozen_inside_its_commit_does_not_hold_callers_for_ever(
 
 
 async def test_the_queue_is_bounded(journal: SqliteJournal, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "MAX_QUEUED", 5)
+    monkeypatch.setattr(group_commit, "MAX_QUEUED", 5)
     with path.with_suffix(".lock").open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         outcomes = await asyncio.gather(*(journal.append(make_admission()) for _ in range(20)), return_exceptions=True)
