@@ -121,6 +121,12 @@ def peers() -> Iterator[Peers]:
     yield from running_peers()
 
 
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace of the test's own, to change at will."""
+    return write_workspace(tmp_path / "workspace")
+
+
 @pytest.fixture(scope="module")
 def platform(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     workspace = write_workspace(tmp_path_factory.mktemp("workspace"))
