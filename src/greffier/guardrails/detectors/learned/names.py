@@ -1,9 +1,11 @@
 """Names of persons and postal addresses: a linear tagger with gazetteers, decoded where a name is likely."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.learned.model_files import MODELS, load_model
@@ -39,6 +41,17 @@ class Names:
 
     def __init__(self, models: Path = MODELS) -> None:
         arrays, self.digest = load_model("names", models)
+        self._take(arrays)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Return a tagger with weights that come from no file (training, benchmarks)."""
+        tagger = cls.__new__(cls)
+        tagger.digest = "0" * 64
+        tagger._take(arrays)  # noqa: SLF001 - a constructor of the same class
+        return tagger
+
+    def _take(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self._gazetteer = Gazetteer(arrays["hashes"].astype(np.uint32), arrays["flags"].astype(np.uint16))
         self._weights = arrays["weights"].astype(np.float32)
         self._bias = arrays["bias"].astype(np.float64)

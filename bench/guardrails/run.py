@@ -1,0 +1,289 @@
+# ruff: noqa: E501 - sentences for the report stand on one line
+"""Measures the guardrail detectors: ``python bench/guardrails/run.py --data DIR`` prints tables and writes RESULTS.md.
+
+The trained models are measured on sources that the measured copy was not trained on (training is repeated per group of
+sources); rules are measured on everything, as nothing in them was fitted to these files. Needs the ``train`` group.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "training"))
+
+import numpy as np  # noqa: E402 - the path above comes first
+import train_harm  # noqa: E402
+import train_injection  # noqa: E402
+import train_names  # noqa: E402
+from measure import auc, interval, recall_at, table  # noqa: E402
+
+from greffier.guardrails.detectors.learned.names import Names  # noqa: E402
+from greffier.guardrails.engine import Engine  # noqa: E402
+from greffier.guardrails.ports import Passage  # noqa: E402
+from greffier.guardrails.registry import DETECTORS  # noqa: E402
+
+KEYWORDS = (
+    "ignore previous", "ignore all", "disregard", "forget everything", "system prompt", "jailbreak", "developer mode", "do anything now",
+    "ignoriere", "vergiss", "oublie", "ignore les", "olvida", "ignora", "dimentica", "negeer", "vergeet", "no restrictions", "<|im_start|>",
+    "[inst]", "pretend you are", "act as dan", "bypass", "override",
+)  # fmt: skip
+"""The list a careful administrator would type; the baseline."""
+
+PROVENANCE = ("user", "document", "tool_output")
+
+
+def injection(data: Path) -> str:
+    """Held-out figures of the injection model, the rules, both together and the keyword list."""
+    arrays, trainer, margins = train_injection.train(data)
+    del arrays
+    real = trainer.group >= 0
+    label = trainer.label[real]
+    rows = [row for row, use in zip(trainer.rows, real, strict=True) if use]
+    engine = Engine([DETECTORS["injection"]({})])
+    rules = np.array([_strongest(engine, row.text, PROVENANCE[row.context]) for row in rows])
+    model = margins[real]
+    # Rules answer with 0.5 to 1: a certain rule lifts a text over every margin the model gives.
+    both = np.maximum(model, np.where(rules >= 0.5, (rules - 0.5) * 8, -9.0))
+    keywords = np.array([sum(word in row.text.lower() for word in KEYWORDS) for row in rows], dtype=np.float64)
+    out = ["### Injection and jailbreak, on sources not trained on\n"]
+    systems = {"model": model, "rules with decoded views": rules, "model and rules": both, "keyword list": keywords}
+    summary = []
+    for name, score in systems.items():
+        recall, limit = recall_at(label, score, 0.01)
+        at_own = {"model": 0.0, "model and rules": 0.0}.get(name, 0.5)
+        summary.append(
+            [name, auc(label, score), recall, _share(score[label == 1] >= at_own), _share(score[label == 0] >= at_own)]
+        )
+        if name == "model and rules":
+            detail = _groups(rows, label, score, limit)
+        elif name == "model":
+            model_detail = _groups(rows, label, score, limit)
+    out.append(
+        table(["system", "AUC", "recall at 1 % FPR", "recall at own threshold", "FPR at own threshold"], summary)
+    )
+    out.append(
+        "Recall (attacks) or rate of false positives (harmless rows) at 1 % FPR over all harmless rows, 95 % interval:\n"
+    )
+    out.append(
+        table(
+            ["rows", "n", "model", "model and rules"], [[k, n, a, detail[k][1]] for k, (n, a) in model_detail.items()]
+        )
+    )
+    return "\n".join(out)
+
+
+def _groups(
+    rows: list[train_injection.Row], label: np.ndarray, score: np.ndarray, limit: float
+) -> dict[str, tuple[int, str]]:
+    where: dict[str, list[bool]] = defaultdict(list)
+    for row, one, value in zip(rows, label, score, strict=True):
+        hit = bool(value > limit)
+        kind = "attack" if one else "harmless"
+        where[f"{kind}: {row.category}"].append(hit)
+        where[f"{kind}, {row.lang}"].append(hit)
+        if one and row.lang != "en":
+            where["attack, not English"].append(hit)
+        if one and row.context:
+            where["attack, in documents and tool results"].append(hit)
+        if one and row.category.startswith("obf"):
+            where["attack, obfuscated"].append(hit)
+    return {key: (len(hits), interval(sum(hits), len(hits))) for key, hits in sorted(where.items())}
+
+
+def _strongest(engine: Engine, text: str, provenance: Any) -> float:
+    kinds = {"prompt_injection", "jailbreak", "indirect_injection", "obfuscation"}
+    return max(
+        (f.score for f in engine.measure(Passage(text=text, provenance=provenance)).findings if f.type in kinds),
+        default=0.0,
+    )
+
+
+def _share(mask: np.ndarray) -> float:
+    return float(mask.mean())
+
+
+def names(data: Path) -> str:
+    """Figures of the tagger on templates, and on newspapers, that it was not trained on."""
+    texts = train_names.read_marked(data)
+    rows: list[list[object]] = []
+    for held_out, share in (("pii", 1.0), ("pii", 0.6), ("newspapers", 1.0)):
+        used = [text for text in texts if text.source != held_out]
+        tagger = Names.from_arrays(train_names.fit(used, train_names.known_names(used, share)))
+        test = [text for text in texts if text.source == held_out]
+        for kind in ("PERSON", "ADDRESS"):
+            counts = _spans(
+                test,
+                kind,
+                lambda text, tagger=tagger: [(f.type, f.start, f.end) for f in tagger.examine(Passage(text=text))],
+            )
+            if counts[1]:
+                rows.append([held_out, f"{share:.0%}", kind, *_span_cells(counts)])
+    note = "60 % known: the gazetteer holds only that share of its names, to show what foreign name lists cost.\n"
+    return (
+        "### Names and addresses, on sources not trained on\n\n"
+        + table(["source", "names known", "type", "recall", "precision", "clean texts flagged"], rows)
+        + "\n"
+        + note
+    )
+
+
+def _spans(
+    test: list[Any], kind: str, find: Callable[[str], list[tuple[str, int, int]]]
+) -> tuple[int, int, int, int, int, int]:
+    hit = gold = right = found = clean = flagged = 0
+    for text in test:
+        truth = [(start, end) for start, end, name in text.spans if name == kind]
+        answer = [(start, end) for name, start, end in find(text.text) if name == kind]
+        gold += len(truth)
+        hit += sum(any(min(b, e) - max(a, s) >= (e - s) / 2 for a, b in answer) for s, e in truth)
+        found += len(answer)
+        right += sum(any(a < e and b > s for s, e in truth) for a, b in answer)
+        if not text.spans:
+            clean += 1
+            flagged += bool(answer)
+    return hit, gold, right, found, flagged, clean
+
+
+def _span_cells(counts: tuple[int, int, int, int, int, int]) -> list[object]:
+    hit, gold, right, found, flagged, clean = counts
+    return [interval(hit, gold), interval(right, found), interval(flagged, clean)]
+
+
+def entities(data: Path) -> str:
+    """Typed recall and precision of the whole default screen on the personal data and the secrets."""
+    engine = Engine([make({}) for name, make in DETECTORS.items() if name != "topics"])
+    rows: list[list[object]] = []
+    for file in ("pii.jsonl", "secrets.jsonl"):
+        tally: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        clean = flagged = 0
+        for line in (data / file).read_bytes().split(b"\n")[:-1]:
+            row = json.loads(line)
+            text = row["text"].replace("\u241f", "")
+            answer = [(f.type, f.start, f.end) for f in engine.measure(Passage(text=text)).findings if f.type.isupper()]
+            truth = [(s["type"], s["start"], s["end"]) for s in row["spans"]]
+            clean += not truth
+            flagged += not truth and bool(answer)
+            for kind, start, end in truth:
+                tally[kind][0] += any(
+                    k == kind and min(b, end) - max(a, start) >= (end - start) / 2 for k, a, b in answer
+                )
+                tally[kind][1] += 1
+            for kind, start, end in answer:
+                tally[kind][2] += any(k == kind and start < b and end > a for k, a, b in truth)
+                tally[kind][3] += 1
+        for kind, (hit, gold, right, found) in sorted(tally.items()):
+            rows.append([file, kind, gold, interval(hit, gold), interval(right, found)])
+        rows.append([file, "texts without entities that were flagged", clean, interval(flagged, clean), ""])
+    note = "PERSON and ADDRESS here are in-domain (the shipped tagger has seen these templates); the table above is the honest one.\n"
+    return (
+        "### Entities, whole default screen\n\n"
+        + table(["file", "type", "n", "recall", "precision"], rows)
+        + "\n"
+        + note
+    )
+
+
+def harm(data: Path) -> str:
+    """Held-out figures of the models for toxicity and disallowed topics."""
+    out = ["### Toxicity and disallowed topics, on sources not trained on\n"]
+    rows: list[list[object]] = []
+    for task in ("toxicity", "disallowed"):
+        trainer = train_harm.Trainer(task, data)
+        source = np.array([row["source"] for row in trainer.rows])
+        for positive, negative in train_harm.HELD_OUT[task]:
+            test = np.isin(source, (positive, *negative))
+            score = trainer.margins(*trainer.fit(~test))[test]
+            recall, _ = recall_at(trainer.label[test], score, 0.05)
+            rows.append(
+                [
+                    task,
+                    f"{positive} against {', '.join(negative)}",
+                    int(test.sum()),
+                    auc(trainer.label[test], score),
+                    recall,
+                ]
+            )
+        if task == "toxicity":
+            hate = source == "Multilingual HateCheck"
+            lang = np.array([row["lang"] for row in trainer.rows])
+            score = np.zeros(len(source))
+            for one in sorted(set(lang[hate])):
+                test = hate & (lang == one)
+                score[test] = trainer.margins(*trainer.fit(~test))[test]
+            for one in (*sorted(set(lang[hate])), "all"):
+                test = hate & ((lang == one) | (one == "all"))
+                recall, _ = recall_at(trainer.label[test], score[test], 0.05)
+                rows.append(
+                    [
+                        task,
+                        f"HateCheck {one}, language held out",
+                        int(test.sum()),
+                        auc(trainer.label[test], score[test]),
+                        recall,
+                    ]
+                )
+    out.append(table(["task", "held out", "n", "AUC", "recall at 5 % FPR"], rows))
+    return "\n".join(out)
+
+
+def latency(data: Path) -> str:
+    """Time of each detector and of the whole default screen on one core."""
+    texts = [json.loads(line)["text"] for line in (data / "injection.jsonl").read_bytes().split(b"\n")[:-1]]
+    stock = "\n".join(texts[::3])
+    detectors = {name: make({}) for name, make in DETECTORS.items()}
+    subjects: dict[str, Callable[[Passage], object]] = {name: detector.examine for name, detector in detectors.items()}
+    subjects["whole default screen with decoded views"] = Engine(list(detectors.values())).measure
+    rows: list[list[object]] = []
+    for name, act in subjects.items():
+        cells: list[object] = [name]
+        for size in (200, 1024, 8192, 102400):
+            times = []
+            for index in range(200 if size < 9000 else 12):
+                start = (index * 7919 * 13) % (len(stock) - size)
+                passage = Passage(text=stock[start : start + size])
+                begin = time.perf_counter()
+                act(passage)
+                times.append((time.perf_counter() - begin) * 1000)
+            cells.append(f"{np.median(times):.2f} / {np.quantile(times, 0.99):.2f}")
+        rows.append(cells)
+    return "### Latency, p50 / p99 in ms, one core\n\n" + table(["detector", "200 B", "1 KB", "8 KB", "100 KB"], rows)
+
+
+SECTIONS = {"injection": injection, "names": names, "entities": entities, "harm": harm, "latency": latency}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--only", choices=sorted(SECTIONS), action="append")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "RESULTS.md")
+    options = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    parts = [
+        "# Guardrails: measured\n",
+        "Reproduce: `uv run --group train python bench/guardrails/run.py --data DIR` (DIR holds the development corpora).\n",
+        f"Commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores ({platform.machine()}), one thread.\n",
+    ]
+    for name in options.only or SECTIONS:
+        part = SECTIONS[name](options.data)
+        print(part, flush=True)
+        parts.append(part)
+    if not options.only:
+        options.out.write_text("\n".join(parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
