@@ -1,6 +1,6 @@
 """uvicorn's HTTP/1.1 protocol with the bounds it lacks: on the size and the time of a request's head.
 
-Give the class to ``uvicorn.Config(http=GatewayProtocol)``. What cannot be parsed is answered by us and not with a
+Give `with_head_timeout` to ``uvicorn.Config(http=...)``. What cannot be parsed is answered by us and not with a
 framework's text, and an offer to upgrade to HTTP/2 is ignored (RFC 9110 section 7.8) instead of losing the body: Java's
 HTTP client makes it on every first request.
 """
@@ -122,6 +122,11 @@ class GatewayProtocol(HttpToolsProtocol):
             lines = b"".join(b"%s: %s\r\n" % header for header in headers)
             self.transport.write(STATUS_LINE[rendered.status] + lines + b"\r\n" + rendered.body)
         self.transport.close()
+
+
+def with_head_timeout(seconds: float) -> type[GatewayProtocol]:
+    """The protocol class for ``uvicorn.Config(http=...)``, with this much time for a request's head."""
+    return type("GatewayProtocol", (GatewayProtocol,), {"head_timeout_s": seconds})
 
 
 def _without_upgrade(data: bytes) -> bytes:

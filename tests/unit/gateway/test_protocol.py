@@ -9,15 +9,14 @@ import pytest
 import uvicorn
 
 from greffier.gateway.app import GatewayApp
-from greffier.gateway.protocol import GatewayProtocol
+from greffier.gateway.protocol import GatewayProtocol, with_head_timeout
 from greffier.testing.pipelines import KEY, ScriptedHealth, scripted_pipelines
 
 BODY = b'{"messages":[{"role":"user","content":"please upgrade me"}]}'
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %s\r\n" % KEY.encode()
 
 
-class Impatient(GatewayProtocol):
-    head_timeout_s = 0.05
+Impatient = with_head_timeout(0.05)
 
 
 @contextlib.asynccontextmanager
