@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from greffier.testing.peers import Peers
 from greffier.testing.platform import Platform
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "insurance"
 
 
 @pytest.fixture(scope="module")
-def insurer(peers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def insurer(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     workspace = tmp_path_factory.mktemp("insurance") / "workspace"
     shutil.copytree(EXAMPLE, workspace, ignore=shutil.ignore_patterns(".greffier"))
     environment = {
@@ -30,7 +31,9 @@ def ask(platform: Platform, key: str, content: str) -> Any:
     return platform.request("POST", "/v1/chat/completions", body, key=key)
 
 
-def test_the_public_assistant_answers_from_the_external_model_without_personal_details(insurer, peers) -> None:
+def test_the_public_assistant_answers_from_the_external_model_without_personal_details(
+    insurer: Platform, peers: Peers
+) -> None:
     key = insurer.create_key("insurer", "public-assistant")
     answer = ask(insurer, key, "My address is jane.doe@example.org, when do you open? [[say=At nine.]]")
     assert answer.status == 200, answer.body
@@ -39,7 +42,7 @@ def test_the_public_assistant_answers_from_the_external_model_without_personal_d
     assert "jane.doe" not in str(peers.external.requests[-1].json)
 
 
-def test_the_claims_assistant_redacts_and_keeps_health_data_in_the_house(insurer, peers) -> None:
+def test_the_claims_assistant_redacts_and_keeps_health_data_in_the_house(insurer: Platform, peers: Peers) -> None:
     key = insurer.create_key("insurer", "claims-assistant", "--group", "claims-handlers")
     answer = ask(insurer, key, "The claimant, IBAN DE89 3704 0044 0532 0130 00, has diabetes. [[say=Noted.]]")
     assert answer.status == 200, answer.body
@@ -49,7 +52,7 @@ def test_the_claims_assistant_redacts_and_keeps_health_data_in_the_house(insurer
     assert ask(insurer, stranger, "hello").status == 403
 
 
-def test_the_hr_assistant_never_leaves_the_premises(insurer, peers) -> None:
+def test_the_hr_assistant_never_leaves_the_premises(insurer: Platform, peers: Peers) -> None:
     key = insurer.create_key("people", "hr-assistant", "--group", "employees", "--type", "user")
     assert ask(insurer, key, "How many days of leave do I have? [[say=Thirty.]]").status == 200
     failing = ask(insurer, key, "And next year? [[status=503]]")

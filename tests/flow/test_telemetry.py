@@ -12,6 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from greffier.testing.peers import Peers
 from greffier.testing.platform import Platform
 
 
@@ -53,7 +54,7 @@ def collector() -> Iterator[tuple[type[Collector], str]]:
     thread.join(5)
 
 
-def test_a_request_becomes_a_trace_without_content(collector: Any, peers: Any, workspace: Path) -> None:
+def test_a_request_becomes_a_trace_without_content(collector: Any, peers: Peers, workspace: Path) -> None:
     received, endpoint = collector
     settings = workspace / "greffier.yaml"
     settings.write_text(settings.read_text() + "telemetry: {otlp_endpoint: env:OTLP, sample_percent: 100}\n")
