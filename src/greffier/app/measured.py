@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from greffier.audit.ports import Journal
+from greffier.core.context import RiskClass
 from greffier.core.events import AnyEvent
 
 
@@ -14,14 +15,14 @@ class MeasuredJournal:
         self._journal = journal
         self._waited = waited
 
-    async def append(self, event: AnyEvent) -> None:
+    async def append(self, event: AnyEvent, *, risk: RiskClass = "high") -> None:
         """Append, and report the seconds until the event was durable.
 
         Raises:
             JournalUnavailable: As from the journal; a failed wait is not reported.
         """
         began = time.perf_counter()
-        await self._journal.append(event)
+        await self._journal.append(event, risk=risk)
         self._waited(time.perf_counter() - began)
 
     async def close(self) -> None:
