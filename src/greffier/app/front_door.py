@@ -1,20 +1,24 @@
 """What a worker serves: the surfaces over the snapshot in force, swapped whole when a new snapshot is good."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
 import greffier
+from greffier.app.chronicle import record_activation
 from greffier.app.plant import Plant
 from greffier.app.wiring import bounds_of, build_pipelines
+from greffier.audit.ports import JournalUnavailable
 from greffier.config.loading import fingerprint, load_snapshot
 from greffier.config.problems import ConfigError
 from greffier.config.snapshot import Snapshot
 from greffier.core.errors import GreffierError
 from greffier.gateway.app import GatewayApp
 from greffier.llm.ports import Provider
+from greffier.pipeline.freshness import Expiry
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,14 @@ class FrontDoor:
         if not snapshot.signed_by:
             log.warning("UNSAFE DEVELOPMENT MODE: the configuration %s is not signed", snapshot.revision[:16])
 
+    async def open(self) -> None:
+        """Put on record what is about to be served.
+
+        Raises:
+            JournalUnavailable: It cannot be recorded, so nothing may be served.
+        """
+        await record_activation(self._plant.journal, self._plant.clock, self._snapshot, self._plant.worker)
+
     def drain(self) -> None:
         """Finish what is in flight and take nothing new."""
         self._draining = True
@@ -61,10 +73,21 @@ class FrontDoor:
                 pass
             self._look_now.clear()
             self._plant.metrics.breakers(self._breakers())
+            await self._look()
+
+    async def _look(self) -> None:
+        """One look. The age of what is in force starts anew only when nothing speaks against it."""
+        try:
             seen = await asyncio.to_thread(fingerprint, self._plant.paths)
-            if seen != self._fingerprint:
-                self._fingerprint = seen
-                await self._reload()
+        except OSError as error:
+            self._keep(f"the workspace cannot be read: {error.strerror}")
+            self._fingerprint = ""
+            return
+        if seen != self._fingerprint:
+            self._fingerprint = seen
+            await self._reload()
+        if not self._refused:
+            self._plant.freshness.confirm()
 
     async def _reload(self) -> None:
         try:
@@ -74,8 +97,13 @@ class FrontDoor:
                 self._plant.metrics.reloaded("unchanged")
                 return
             pipelines = build_pipelines(self._plant, snapshot)
+            await record_activation(self._plant.journal, self._plant.clock, snapshot, self._plant.worker)
         except (ConfigError, GreffierError) as error:
             self._keep(error.reason)
+            return
+        except JournalUnavailable as error:
+            self._keep(f"its activation cannot be recorded: {error}")
+            self._fingerprint = ""  # tried again at the next look
             return
         except Exception as error:
             log.exception("a new configuration cannot be loaded")
@@ -94,8 +122,10 @@ class FrontDoor:
 
     def _keep(self, refused: str) -> None:
         """Stay with the snapshot in force, and say why in ``/healthz``, metrics and the log."""
-        self._refused = refused
         self._plant.metrics.reloaded("refused")
+        if refused == self._refused:
+            return
+        self._refused = refused
         log.error("a new configuration was refused, %s stays in force: %s", self._snapshot.revision[:16], refused)
 
     def _retire(self, providers: list[Provider]) -> None:
@@ -118,6 +148,10 @@ class FrontDoor:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
+    @property
+    def _expiry(self) -> Expiry:
+        return Expiry(self._plant.freshness, self._snapshot.workspace.max_snapshot_age_s)
+
     def _breakers(self) -> dict[str, str]:
         return {entry.deployment: entry.state for entry in self._plant.health.states()}
 
@@ -129,6 +163,8 @@ class FrontDoor:
             warnings.append("unsafe development mode: the configuration is not signed")
         if self._refused:
             warnings.append(f"a newer configuration was refused: {self._refused}")
+        if self._expiry.passed():
+            warnings.append("the configuration could not be confirmed for longer than max_snapshot_age_s")
         if keys.error:
             warnings.append(f"the key store is out of reach for {keys.age_s:.0f} s: {keys.error}")
         warnings += [f"issuer {i.issuer}: {i.error}" for i in self._plant.issuer_keys.health() if i.error]
@@ -147,10 +183,12 @@ class FrontDoor:
         """Whether this worker should get traffic: it is not draining, and it can tell who is asking."""
         keys = self._plant.directory.health()
         reasons = ["draining"] * self._draining + ["the key store is out of reach"] * (not keys.usable)
+        reasons += ["the configuration is too old"] * self._expiry.passed()
         return not reasons, {"snapshot": self._snapshot.revision, "reasons": reasons}
 
     def metrics(self) -> tuple[str, bytes]:
         """``/metrics`` for all workers."""
         self._plant.metrics.in_flight(self.app.in_flight)
-        self._plant.metrics.sealed(*self._plant.sealed())
+        with contextlib.suppress(JournalUnavailable):  # then the gauges stay as they are, and age in the scraper
+            self._plant.metrics.sealed(*self._plant.sealed())
         return CONTENT_TYPE_LATEST, self._plant.metrics.render()

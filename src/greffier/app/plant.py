@@ -25,6 +25,7 @@ from greffier.limits.memory import LocalLimitState
 from greffier.limits.ports import LimitState
 from greffier.llm.ports import Provider
 from greffier.llm.settings import DeploymentSettings
+from greffier.pipeline.freshness import Freshness
 from greffier.router.health import HealthBoard
 from greffier.storage.content import open_content_store
 from greffier.storage.journal import open_journal, open_reader
@@ -91,6 +92,7 @@ class Plant:
         self.traces = _traces(snapshot.workspace.telemetry)
         self.observer = Observers([self.metrics, *([self.traces] if self.traces else [])])
         self.journal = MeasuredJournal(open_journal(paths, audit), self.metrics.appended)
+        self._reader = open_reader(paths)
         self.content = open_content_store(paths)
         self.directory = KeyDirectory(
             SqliteKeyStore(paths.state_db), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
@@ -101,6 +103,7 @@ class Plant:
         self.issuer_keys = IssuerKeys(optional.jwks_source(paths.root), clock)
         self.limits = _limit_state(snapshot, clock)
         self.health = HealthBoard(clock, SystemRandom())
+        self.freshness = Freshness(clock)
         self.providers = Providers(paths)
 
     def sealed(self) -> tuple[int, int]:
@@ -111,7 +114,7 @@ class Plant:
 
     def reader(self) -> JournalReader:
         """The journal, for reading."""
-        return open_reader(self.paths)
+        return self._reader
 
     def trust(self, snapshot: Snapshot) -> None:
         """Keep the keys of the snapshot's issuers at hand, and forget all others."""
@@ -132,6 +135,7 @@ class Plant:
         await self.providers.close()
         await self.limits.close()
         await self.journal.close()
+        self._reader.close()
         if self.traces:
             await asyncio.to_thread(self.traces.close)
 

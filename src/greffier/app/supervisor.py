@@ -179,6 +179,8 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
         StartFailed: It did not come up, or cannot be kept up.
     """
     raise_file_limit()
+    # Workers inherit this: a request to reload that comes before they listen for it must not end them.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     paths = WorkspacePaths(options.workspace)
     try:
         paths.ensure()

@@ -21,6 +21,7 @@ from greffier.pipeline.chat import ChatPipeline
 from greffier.pipeline.check import CheckPipeline
 from greffier.pipeline.embed import EmbedPipeline
 from greffier.pipeline.feedback import FeedbackPipeline
+from greffier.pipeline.freshness import Expiry
 from greffier.pipeline.ground import Grounding
 from greffier.pipeline.models import ModelsPipeline
 from greffier.pipeline.visit import Entrance
@@ -54,6 +55,7 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
             release=snapshot.signed_by or UNSIGNED,
             reference=plant.references,
         ),
+        expiry=Expiry(plant.freshness, workspace.max_snapshot_age_s),
     )
     providers = plant.providers.for_snapshot(snapshot)
     caller = Caller(providers, plant.health)

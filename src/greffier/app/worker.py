@@ -68,6 +68,7 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
     await plant.start()
     recall_spend(plant, snapshot, await asyncio.to_thread(spent_this_month, paths, plant.clock))
     door = FrontDoor(plant, snapshot)
+    await door.open()
     bounds = snapshot.workspace.server
     config = uvicorn.Config(
         door.app,

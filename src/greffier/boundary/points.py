@@ -8,6 +8,7 @@ from greffier.core.errors import Code
 class Point(StrEnum):
     """Where a ruling is made. The names stand in records and are the names of the trace spans."""
 
+    IN_FORCE = "config:in_force"
     AUTHENTICATE = "identity:authenticate"
     DECODE = "gateway:decode"
     AUTHORIZE = "policy:authorize"

@@ -15,6 +15,7 @@ from greffier.core.rulings import Deny, Refused
 from greffier.identity.authenticators import Authenticators
 from greffier.limits.service import Limits, Need, Reservation, Spent
 from greffier.pipeline.facts import grant_facts
+from greffier.pipeline.freshness import EXPIRED, Expiry
 from greffier.policy.decide import PolicyDecisionPoint
 
 GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connection.")
@@ -134,6 +135,7 @@ class Entrance(msgspec.Struct, frozen=True):
     policy: PolicyDecisionPoint
     limits: Limits
     evidence: Evidence
+    expiry: Expiry
 
     @asynccontextmanager
     async def visit(self, arrival: Arrival) -> AsyncIterator[Visit]:
@@ -155,18 +157,30 @@ class Entrance(msgspec.Struct, frozen=True):
         """Say who is asking.
 
         Raises:
-            Refused: Nobody we know.
+            Refused: Nobody we know, or the configuration is too old to say so.
         """
+        if self.expiry.passed():
+            enforce_now(visit.trail, Point.IN_FORCE, lambda: EXPIRED)
         context = await enforce(visit.trail, Point.AUTHENTICATE, self.authenticators.authenticate(arrival))
         visit.identified(context)
         return context
 
-    def permit(self, visit: Visit, context: RequestContext, ask: Ask) -> Grant:
+    def permit(self, visit: Visit, context: RequestContext, ask: Ask, end_user: str | None = None) -> Grant:
         """Say whether they may, and under which obligations.
+
+        Args:
+            visit: The request so far.
+            context: Who is asking.
+            ask: What they ask for.
+            end_user: Whom the caller says it is for; from here on known by a keyed reference of the tenant.
 
         Raises:
             Refused: They may not.
         """
+        if end_user:
+            reference = self.evidence.reference(f"end_user:{context.tenant}", end_user)
+            visit.trail.learn(end_user_ref=reference)
+            ask = msgspec.structs.replace(ask, subject=reference)
         grant = enforce_now(visit.trail, Point.AUTHORIZE, lambda: self.policy.authorize(context, ask))
         visit.trail.learn(action=ask.action, **grant_facts(grant))
         return grant

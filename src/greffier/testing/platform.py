@@ -131,12 +131,18 @@ class Platform:
             if self.process is None or self.process.poll() is not None:
                 break
             try:
-                if self.request("GET", "/readyz").status == http.client.OK:
+                if self._all_started() and self.request("GET", "/readyz").status == http.client.OK:
                     return self
             except OSError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.02)
         self.stop()
         raise RuntimeError(f"the platform did not start:\n{self.log.read_text()}")
+
+    def _all_started(self) -> bool:
+        """Whether the supervisor has seen every worker serve: it writes down its process id then."""
+        pid = self.workspace / ".greffier" / "run" / "pid"
+        return self.process is not None and pid.exists() and pid.read_text().strip() == str(self.process.pid)
 
     def request(
         self,
