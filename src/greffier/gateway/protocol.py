@@ -24,7 +24,6 @@ _MALFORMED = Deny(Code.INVALID_REQUEST, _RULE, "The bytes received are not an HT
 _TOO_LARGE = Deny(
     Code.INVALID_REQUEST, _RULE, f"Request line and headers exceed {MAX_HEAD_BYTES} bytes", "Send fewer headers."
 )
-_TOO_SLOW = Deny(Code.REQUEST_TIMEOUT, _RULE, "The request's headers did not arrive in time")
 
 
 class _HeadTooLarge(Exception):  # noqa: N818 - a signal to ourselves through the parser's callbacks
@@ -98,11 +97,13 @@ class GatewayProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _head_too_slow(self) -> None:
+        """Close without a word, as nginx does: whoever dribbles headers is no caller of ours."""
         self._head_timer = None
-        if self._head_bytes:
-            self._refuse(_TOO_SLOW)
-        else:
-            self.transport.close()  # connected and said nothing
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.transport.close()
+        else:  # an answer is still on its way to this caller
+            self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_too_slow)
 
     def _refuse(self, ruling: Deny) -> None:
         """Answer what never became a request, and close. An answer under way is cut off instead of mixed up."""

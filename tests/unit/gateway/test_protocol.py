@@ -12,6 +12,7 @@ from greffier.gateway.app import GatewayApp
 from greffier.gateway.protocol import GatewayProtocol, with_head_timeout
 from greffier.testing.pipelines import KEY, ScriptedHealth, scripted_pipelines
 
+OPEN = b"<open>"  # what `talk` appends when the server kept the connection
 BODY = b'{"messages":[{"role":"user","content":"please upgrade me"}]}'
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %s\r\n" % KEY.encode()
 
@@ -43,9 +44,13 @@ async def talk(port: int, *pieces: bytes, pause_s: float = 0.0) -> bytes:
             await writer.drain()
             await asyncio.sleep(pause_s)
         answer = b""
-        with contextlib.suppress(TimeoutError, ConnectionResetError):
-            while piece := await asyncio.wait_for(reader.read(65536), 0.5):
+        try:
+            while piece := await asyncio.wait_for(reader.read(65536), 0.7):
                 answer += piece
+        except TimeoutError:
+            return answer + OPEN
+        except ConnectionResetError:
+            return answer
         return answer
     finally:
         writer.close()
@@ -77,6 +82,7 @@ def problem_in(answer: bytes) -> tuple[int, str]:
 async def test_what_is_no_http_gets_an_answer_of_ours_or_none(rubbish: bytes) -> None:
     async with listening() as port:
         answer = await talk(port, rubbish)
+        assert answer != OPEN
         if answer:
             assert problem_in(answer) == (400, "invalid_request")
 
@@ -101,7 +107,7 @@ async def test_a_large_body_in_the_same_breath_is_no_large_head() -> None:
 
 async def test_a_head_that_trickles_is_given_up() -> None:
     async with listening(Impatient) as port:
-        assert problem_in(await talk(port, HEAD, b"a: b")) == (408, "request_timeout")
+        assert await talk(port, HEAD, b"a: b") == b""
         assert await talk(port, b"") == b""
 
 
@@ -109,8 +115,8 @@ async def test_a_second_request_that_trickles_is_given_up_too() -> None:
     first = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
     async with listening(Impatient) as port:
         answer = await talk(port, first, HEAD, pause_s=0.02)
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert b"HTTP/1.1 408" in answer
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert not answer.endswith(OPEN)
 
 
 @pytest.mark.parametrize("offer", [b"Upgrade: h2c", b"upgrade: h2c", b"UPGRADE: H2C", b"Upgrade: websocket"])
