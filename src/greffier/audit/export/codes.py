@@ -77,6 +77,7 @@ CODES: dict[str, EventCode] = _table(
     ("4031", "purpose denied", _MEDIUM, "request"),
     ("4032", "request for another tenant denied", _HIGH, "request"),
     ("4033", "data or region denied", _LOW, "request"),
+    ("4034", "consent, objection or restriction stands against it", _LOW, "request"),
     ("4040", "unknown thing asked for", _LOW, "request"),
     ("4100", "request blocked by a guardrail", _MEDIUM, "request"),
     ("4101", "answer blocked by a guardrail", _MEDIUM, "request"),
@@ -149,6 +150,7 @@ REFUSED: dict[Code, str] = {
     _C.PURPOSE_MISMATCH: "GW-4031",
     _C.TENANT_MISMATCH: "GW-4032",
     **dict.fromkeys((_C.REGION_DENIED, _C.DATA_CLASS_DENIED, _C.NO_PERMITTED_DEPLOYMENT), "GW-4033"),
+    **dict.fromkeys((_C.CONSENT_MISSING, _C.PROCESSING_OBJECTED, _C.PROCESSING_RESTRICTED), "GW-4034"),
     **dict.fromkeys((_C.ROUTE_NOT_FOUND, _C.MODEL_NOT_FOUND, _C.RECORD_NOT_FOUND), "GW-4040"),
     _C.GUARDRAIL_BLOCKED: "GW-4100",
     **dict.fromkeys((_C.OUTPUT_BLOCKED, _C.OUTPUT_INVALID), "GW-4101"),
@@ -160,6 +162,7 @@ REFUSED: dict[Code, str] = {
         (
             _C.IDENTITY_UNAVAILABLE,
             _C.LIMITS_UNAVAILABLE,
+            _C.PRIVACY_UNAVAILABLE,
             _C.GUARDRAIL_UNAVAILABLE,
             _C.NO_HEALTHY_DEPLOYMENT,
             _C.SNAPSHOT_EXPIRED,
