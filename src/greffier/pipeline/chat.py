@@ -75,7 +75,7 @@ class ChatPipeline:
         async with self._entrance.visit(arrival) as visit:
             context = await self._entrance.identify(visit, arrival)
             request = enforce_now(visit.trail, Point.DECODE, decode)
-            grant = self._entrance.permit(visit, context, ask_of(request))
+            grant = self._entrance.permit(visit, context, ask_of(request), request.end_user)
             tokens = estimate_prompt(request) + self._grounding.tokens(grant)
             await visit.answered(Answered())
         return tokens
@@ -86,14 +86,14 @@ class ChatPipeline:
         trail = visit.trail
         context = await self._entrance.identify(visit, arrival)
         request = enforce_now(trail, Point.DECODE, decode)
-        grant = self._entrance.permit(visit, context, ask_of(request))
+        grant = self._entrance.permit(visit, context, ask_of(request), request.end_user)
         need = self._need(request, grant)
         await self._entrance.reserve(visit, context, grant, need)
         screened = await enforce(trail, Point.SCREEN_INPUT, self._guard.screen_input(request, grant))
         self._entrance.permit_data(visit, grant, screened.data_classes)
         placed = enforce_now(trail, Point.GROUND, lambda: self._grounding.place(screened, grant))
         route = enforce_now(trail, Point.CHOOSE, lambda: self._router.choose(grant, _needs(context, screened)))
-        self._note_route(visit, grant, placed, route, screened)
+        self._note_route(visit, placed, route, screened)
         parts = await self._capture.prompt(grant, arrival.request_id, placed.request)
         await trail.admit(parts, need.tokens, need.cost_micro or 0)
         if request.stream:
@@ -121,7 +121,7 @@ class ChatPipeline:
         shown = msgspec.structs.replace(response, id=visit.request_id, model=grant.model, usage=visit.used.usage)
         return ChatAnswer(shown, visit.headers())
 
-    def _note_route(self, visit: Visit, grant: Grant, placed: Placed, route: Route, screened: ScreenedInput) -> None:
+    def _note_route(self, visit: Visit, placed: Placed, route: Route, screened: ScreenedInput) -> None:
         chosen = route.candidates[0]
         request = screened.request
         visit.trail.learn(
@@ -134,14 +134,7 @@ class ChatPipeline:
             prompt_digest=placed.prompt_digest,
             params_digest=hashlib.sha256(params_bytes(request)).hexdigest(),
             data_classes=screened.data_classes,
-            end_user_ref=self._reference(request, grant),
         )
-
-    def _reference(self, request: ChatRequest, grant: Grant) -> str:
-        """Who the caller says its end user is, as a keyed reference of the tenant."""
-        if not request.end_user:
-            return ""
-        return self._entrance.evidence.reference(f"end_user:{grant.tenant}", request.end_user)
 
 
 def _used(sent: ChatRequest, called: Called) -> Answered:

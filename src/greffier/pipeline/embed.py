@@ -53,7 +53,7 @@ class EmbedPipeline:
         trail = visit.trail
         context = await self._entrance.identify(visit, arrival)
         request = enforce_now(trail, Point.DECODE, decode)
-        grant = self._entrance.permit(visit, context, Ask("embed", request.model))
+        grant = self._entrance.permit(visit, context, Ask("embed", request.model), request.end_user)
         tokens = sum(map(estimate_text, request.inputs))
         price = self._router.worst_price(grant, RouteNeeds(capabilities=_CAPABILITIES))
         need = Need(tokens, None if price is None else price.cost(tokens, 0))

@@ -7,12 +7,13 @@ from typing import Any, Protocol
 from greffier.audit.ports import ContentStore, JournalReader, JournalUnavailable
 from greffier.boundary.points import Point
 from greffier.boundary.trail import Answered, enforce, enforce_now
-from greffier.core.context import Arrival, Ask, RequestContext
+from greffier.core.context import Arrival, Ask, Grant, RequestContext
 from greffier.core.errors import Code
 from greffier.core.events import Admission, Feedback, PartLine, parse
 from greffier.core.ids import new_id
 from greffier.core.rulings import Allow, Deny, Refused, Ruling
 from greffier.pipeline.asks import FeedbackRequest
+from greffier.pipeline.capture import keep
 from greffier.pipeline.visit import Entrance
 
 _UNKNOWN = Deny(
@@ -56,8 +57,8 @@ class FeedbackPipeline:
         async with self._entrance.visit(arrival) as visit:
             context = await self._entrance.identify(visit, arrival)
             verdict = enforce_now(visit.trail, Point.DECODE, decode)
-            self._entrance.permit(visit, context, Ask("feedback"))
-            await enforce(visit.trail, Point.AUTHORIZE, self._own(context, verdict.request_id))
+            grant = self._entrance.permit(visit, context, Ask("feedback"))
+            person = await enforce(visit.trail, Point.AUTHORIZE, self._own(context, verdict.request_id))
             event = Feedback(
                 id=new_id("evt"),
                 ts=self._entrance.evidence.clock.wall_ms(),
@@ -69,15 +70,15 @@ class FeedbackPipeline:
                 outcome=verdict.outcome or "",
                 edited=verdict.edited,
                 reason=verdict.reason,
-                parts=await self._comment(context, verdict),
+                parts=await self._comment(grant, person, verdict),
             )
             await self._keep(event)
             await visit.answered(Answered())
         self._observer.fed_back(context.use_case, verdict.outcome or "rated")
         return {"id": event.id, "object": "feedback", "request_id": verdict.request_id}
 
-    async def _own(self, context: RequestContext, request_id: str) -> Ruling[None]:
-        """Whether the answer went to this tenant and use case; anything else looks as if it did not exist."""
+    async def _own(self, context: RequestContext, request_id: str) -> Ruling[str]:
+        """Whose the answer is, if it went to this tenant and use case; anything else looks as if it did not exist."""
         found = await asyncio.to_thread(lambda: self._reader().find(request_id))
         for row in found:
             event = parse(row.data)
@@ -86,14 +87,15 @@ class FeedbackPipeline:
                 and event.tenant == context.tenant
                 and event.facts.use_case == context.use_case
             ):
-                return Allow(None, "builtin:own-answers-only")
+                return Allow(event.facts.end_user_ref, "builtin:own-answers-only")
         return _UNKNOWN
 
-    async def _comment(self, context: RequestContext, verdict: FeedbackRequest) -> tuple[PartLine, ...]:
+    async def _comment(self, grant: Grant, person: str, verdict: FeedbackRequest) -> tuple[PartLine, ...]:
         if not verdict.comment:
             return ()
-        kept = await self._content.put(context.tenant, verdict.request_id, {"feedback": verdict.comment.encode()})
-        return tuple(PartLine(name, store_id, commit) for name, (store_id, commit) in kept.items())
+        return await keep(
+            self._content, grant, verdict.request_id, {"feedback": verdict.comment.encode()}, subject=person
+        )
 
     async def _keep(self, event: Feedback) -> None:
         try:

@@ -11,6 +11,8 @@ from greffier.policy.settings import UseCaseSettings
 
 UNKNOWN_USE_CASE = "builtin:use-case-known"
 MODELLESS_ACTIONS = frozenset({"list_models", "check", "feedback"})
+IMPERSONAL_ACTIONS = frozenset({"list_models"})
+"""Actions that process nobody's data, so that nobody's objection bars them."""
 _PERSONAL = frozenset({"personal", "special_category"})
 
 
@@ -26,6 +28,7 @@ class Case(msgspec.Struct, frozen=True):
         lawful_basis: Articles, for example ``6(1)(b)`` or ``6(1)(a), 9(2)(a)``; empty for none.
         unapproved: Why it may not be served; empty when it may.
         unlawful: What the lawful basis lacks; empty when it is complete.
+        personal: Whether it may process personal data.
     """
 
     settings: UseCaseSettings
@@ -36,6 +39,7 @@ class Case(msgspec.Struct, frozen=True):
     lawful_basis: str
     unapproved: str
     unlawful: str
+    personal: bool
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +64,14 @@ def prepare(settings: UseCaseSettings, digest: str, known: frozenset[str], tenan
         lawful_basis=", ".join(articles),
         unapproved=_unapproved(settings),
         unlawful=_unlawful(settings),
+        personal=settings.requires_consent or not _PERSONAL.isdisjoint(settings.data_classes),
     )
+
+
+def subjects_of(context: RequestContext, ask: Ask) -> tuple[str, ...]:
+    """Whose data a request is about: the end user it names first, and the person who is asking."""
+    asking = context.principal.ref if context.principal.type == "user" else ""
+    return tuple([subject for subject in (ask.subject, asking) if subject])
 
 
 def _unapproved(settings: UseCaseSettings) -> str:

@@ -14,16 +14,19 @@ from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Ruling
 from greffier.policy.checks import (
     CHECKS,
+    IMPERSONAL_ACTIONS,
     MODELLESS_ACTIONS,
     UNKNOWN_USE_CASE,
     Case,
     Question,
     prepare,
+    subjects_of,
     unknown_use_case,
 )
 from greffier.policy.index import RuleIndex
 from greffier.policy.rules import Facts, Rule, compile_rules, gather
 from greffier.policy.settings import ObligationSettings, RuleSettings, UseCaseSettings
+from greffier.policy.standing import LEDGER, Standing
 
 DATA_CLASSES = "builtin:data-classes"
 _NO_OBLIGATIONS = ObligationSettings()
@@ -66,6 +69,8 @@ class PolicyDecisionPoint:
         rules: Iterable[RuleSettings],
         models: Collection[str],
         clock: Clock,
+        *,
+        standing: Standing | None = None,
     ) -> None:
         """Compile.
 
@@ -75,6 +80,7 @@ class PolicyDecisionPoint:
             rules: In the order of the workspace.
             models: Names of all models of the workspace.
             clock: For rules with hours.
+            standing: What people said about their data; None where nobody's data is processed (trials of rules).
 
         Raises:
             PolicyMistake: A rule cannot mean what it says.
@@ -92,6 +98,7 @@ class PolicyDecisionPoint:
         self._rules = compile_rules(rules)
         self._index = RuleIndex(self._rules)
         self._clock = clock
+        self._standing = standing
 
     def authorize(self, context: RequestContext, ask: Ask) -> Ruling[Grant]:
         """Decide. Every refusal names the check or rule that refused."""
@@ -103,8 +110,25 @@ class PolicyDecisionPoint:
             refusal = check(question)
             if refusal is not None:
                 return refusal
+        subjects = subjects_of(context, ask)
+        refusal = self._said(context, ask, case, subjects)
+        if refusal is not None:
+            return refusal
         facts = gather(context, ask, case.settings, question.model, self._clock.wall_ms())
-        return _apply(self._index.candidates(facts), facts, case)
+        return _apply(self._index.candidates(facts), facts, case, subjects[0] if subjects else "")
+
+    def _said(self, context: RequestContext, ask: Ask, case: Case, subjects: tuple[str, ...]) -> Deny | None:
+        """What the people concerned have said about it."""
+        if self._standing is None or ask.action in IMPERSONAL_ACTIONS:
+            return None
+        settings = case.settings
+        return self._standing.ruling(
+            context.tenant,
+            subjects,
+            settings.purpose,
+            personal=case.personal,
+            needs_consent=settings.requires_consent,
+        )
 
     @staticmethod
     def permit_data(grant: Grant, found: tuple[str, ...]) -> Ruling[None]:
@@ -144,6 +168,9 @@ class PolicyDecisionPoint:
         for name, check in CHECKS:
             found = check(question)
             checks.append(CheckLine(name, passed=True) if found is None else _failed(found))
+        if self._standing is not None:
+            found = self._said(context, ask, case, subjects_of(context, ask))
+            checks.append(CheckLine(LEDGER, passed=True) if found is None else _failed(found))
         facts = gather(context, ask, case.settings, question.model, self._clock.wall_ms())
         return Explanation(
             ruling=self.authorize(context, ask),
@@ -168,7 +195,7 @@ def _model_for(ask: Ask, case: Case) -> str:
     return case.default_model
 
 
-def _apply(candidates: Sequence[Rule], facts: Facts, case: Case) -> Ruling[Grant]:
+def _apply(candidates: Sequence[Rule], facts: Facts, case: Case, subject: str) -> Ruling[Grant]:
     allowing: list[Rule] = []
     for rule in candidates:
         try:
@@ -191,10 +218,10 @@ def _apply(candidates: Sequence[Rule], facts: Facts, case: Case) -> Ruling[Grant
         allowing.append(rule)
     if not allowing:
         return Deny(Code.POLICY_DENIED, "builtin:default-deny", "No rule allows this.")
-    return _grant(allowing, facts, case)
+    return _grant(allowing, facts, case, subject)
 
 
-def _grant(allowing: Sequence[Rule], facts: Facts, case: Case) -> Ruling[Grant]:
+def _grant(allowing: Sequence[Rule], facts: Facts, case: Case, subject: str) -> Ruling[Grant]:
     settings = case.settings
     on_premises_only = settings.on_premises_only
     full = False
@@ -249,5 +276,6 @@ def _grant(allowing: Sequence[Rule], facts: Facts, case: Case) -> Ruling[Grant]:
             logging="full" if full else "standard",
         ),
         rules=names,
+        subject=subject,
     )
     return Allow(grant, names[0])

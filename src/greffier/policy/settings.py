@@ -31,7 +31,13 @@ class Approval(Settings, frozen=True, kw_only=True):
 
 
 class UseCaseSettings(Settings, frozen=True, kw_only=True):
-    """A use case, in AI Act words an AI system: the unit of governance. One file each in ``use_cases/``."""
+    """A use case, in AI Act words an AI system: the unit of governance. One file each in ``use_cases/``.
+
+    ``requires_consent``: serve only people whose consent to the purpose is in the ledger (GDPR Art. 6(1)(a), 7).
+    ``data_subjects`` (customers, staff...), ``recipients``, ``transfers`` (third country and safeguard) and
+    ``retention_criteria`` go into the record of processing (Art. 30(1)(c)-(f)) and the answer to an access request.
+    ``decision_effect``: what the answers do to people (Art. 22); ``decision_logic`` explains it to them (15(1)(h)).
+    """
 
     id: Identifier
     title: str
@@ -58,6 +64,13 @@ class UseCaseSettings(Settings, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     capture_content: bool = False
     retention_days: Annotated[int, Meta(ge=1)] | None = None
+    requires_consent: bool = False
+    data_subjects: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    transfers: tuple[str, ...] = ()
+    retention_criteria: str = ""
+    decision_effect: Literal["none", "assist", "legal_or_similar"] = "none"
+    decision_logic: str = ""
 
 
 class TimeWindow(Settings, frozen=True, kw_only=True):
