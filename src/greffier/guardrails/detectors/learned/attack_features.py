@@ -20,6 +20,7 @@ from greffier.guardrails.detectors.learned.text import (
     fold_codes,
     read_lexicon,
     squeeze,
+    unleet,
 )
 
 BLOCK: Final = 80
@@ -87,7 +88,7 @@ class AttackFeatures:
     def events(self, text: str) -> tuple[Ints, Ints]:
         """Return (concept, position) of everything recognised, ordered by position."""
         codes = code_points(text)
-        squeezed, origin = squeeze(fold_codes(codes))
+        squeezed, origin = squeeze(unleet(fold_codes(codes)))
         concept, start, _ = self._lexicon.find(squeezed)
         lowered = text.lower()
         marker, marker_end = self._markers.find(lowered)

@@ -49,6 +49,22 @@ def fold_codes(codes: Codes) -> Codes:
     return np.where(codes < _TABLE_SIZE, _FOLD[np.minimum(codes, _TABLE_SIZE - 1)], np.uint32(_SPACE))
 
 
+_LEET: Final[Codes] = np.arange(128, dtype=np.uint32)
+for _digit, _letter in zip("013457", "oieast", strict=True):
+    _LEET[ord(_digit)] = ord(_letter)
+
+
+def unleet(folded: Codes) -> Codes:
+    """Read digits between letters as the letters they look like ("n3ver"); numbers and "gpt4" stay."""
+    digit = (folded >= ord("0")) & (folded <= ord("9"))
+    if not digit.any():
+        return folded
+    letter = (folded >= ord("a")) & (folded <= ord("z"))
+    between = np.zeros(len(folded), dtype=bool)
+    between[1:-1] = digit[1:-1] & letter[:-2] & letter[2:]
+    return np.where(between, _LEET[np.minimum(folded, 127)], folded)
+
+
 def as_text(codes: Codes) -> str:
     """Return code points as a string."""
     return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
@@ -73,7 +89,21 @@ def squeeze(codes: Codes) -> tuple[str, Ints]:
     keep = ~spaces
     keep[1:] |= ~spaces[:-1]
     origin = np.flatnonzero(keep)
+    origin = origin[~_inside_spaced_word(codes[origin] == _SPACE)]
     return f" {as_text(codes[origin])} ", np.concatenate(([0], origin, [len(codes)])).astype(np.int64)
+
+
+def _inside_spaced_word(space: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the single spaces between three or more single letters ("i g n o r e")."""
+    alone = np.zeros(len(space) + 4, dtype=bool)
+    edged = np.concatenate(([True], space, [True]))
+    alone[2:-2] = ~space & edged[:-2] & edged[2:]
+    # A space with a lone letter on both sides, and one more lone letter beyond either.
+    beyond = np.zeros(len(space), dtype=bool)
+    beyond[3:] |= alone[2:-2][:-3]
+    beyond[:-3] |= alone[2:-2][3:]
+    inside: npt.NDArray[np.bool_] = space & alone[1:-3] & alone[3:-1] & beyond
+    return inside
 
 
 class Lexicon:
