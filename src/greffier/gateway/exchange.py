@@ -1,6 +1,7 @@
 """One HTTP request and its answer: reading within bounds, answering once, noticing that the caller hung up."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -33,6 +34,8 @@ class Bounds(msgspec.Struct, frozen=True):
         max_concurrent_requests: Requests in flight per worker.
         ping_interval_s: Silence after which a stream gets a keep-alive comment.
         stall_timeout_s: Time a caller may leave a stream's bytes unread before the answer is given up.
+        linger_s: Time to go on reading, and discarding, a body that was refused unread: a connection closed on bytes
+            in flight is reset, and the caller might never see why.
     """
 
     max_body_bytes: int = 33_554_432
@@ -41,6 +44,7 @@ class Bounds(msgspec.Struct, frozen=True):
     max_concurrent_requests: int = 2048
     ping_interval_s: float = 15.0
     stall_timeout_s: float = 60.0
+    linger_s: float = 1.0
 
 
 class Exchange:
@@ -63,6 +67,7 @@ class Exchange:
         "_send",
         "_task",
         "_timer",
+        "_unread",
         "_watcher",
         "arrival",
         "bounds",
@@ -92,6 +97,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._closing = closing
+        self._unread = False
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
@@ -147,12 +153,12 @@ class Exchange:
         raise Refused(self.interruption)
 
     def _too_large(self) -> Refused:
-        self._closing = True  # what is left of the body is not worth reading
+        self._closing = self._unread = True  # what is left of the body is not worth keeping
         limit = self.bounds.max_body_bytes
         return Refused(Deny(Code.REQUEST_TOO_LARGE, _RULE, f"The body is larger than {limit} bytes"))
 
     def _too_slow(self) -> None:
-        self._closing = True
+        self._closing = self._unread = True
         waited = self.bounds.body_timeout_s
         self._interrupt(Deny(Code.REQUEST_TIMEOUT, _RULE, f"The body did not arrive within {waited:g} seconds"))
 
@@ -206,7 +212,19 @@ class Exchange:
         """Send a whole answer with the headers every answer has."""
         headers.append((b"content-length", b"%d" % len(body)))
         await self.start(status, headers)
-        await self.write(body, last=True)
+        if not self._unread:
+            await self.write(body, last=True)
+            return
+        await self.write(body, last=False)
+        await self._linger()
+        await self.write(b"", last=True)
+
+    async def _linger(self) -> None:
+        """Discard what the caller still sends until it has read the answer and closes, within bounds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.bounds.linger_s):
+                while (message := await self._receive())["type"] == "http.request" and message.get("more_body"):
+                    pass
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send status and headers, with those that every answer has."""

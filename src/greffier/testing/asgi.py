@@ -86,6 +86,11 @@ class Caller:
         await self._app(self._scope, self._receive, self._send)
         return self.reply
 
+    @property
+    def unsent(self) -> int:
+        """How many pieces of the body nobody has read."""
+        return len(self._parts)
+
     def hang_up(self) -> None:
         """Close the connection."""
         self._gone.set()

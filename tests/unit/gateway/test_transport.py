@@ -104,7 +104,7 @@ async def test_other_media_types_are_refused(app: GatewayApp) -> None:
 
 
 async def test_a_body_over_the_limit_is_refused_declared_or_not() -> None:
-    app = bounded(Bounds(max_body_bytes=1000))
+    app = bounded(Bounds(max_body_bytes=1000, linger_s=0.01))
     declared = await ask(app, "POST", CHAT, b"", (*AUTH, ("content-length", "1001")))
     absurd = await ask(app, "POST", CHAT, b"", (*AUTH, ("content-length", "9" * 400)))
     whole = await ask(app, "POST", CHAT, b"x" * 1001, AUTH)
@@ -114,6 +114,14 @@ async def test_a_body_over_the_limit_is_refused_declared_or_not() -> None:
         assert reply.headers["connection"] == "close"
 
 
+async def test_a_refused_body_is_read_to_its_end_so_that_the_caller_sees_the_answer() -> None:
+    app = bounded(Bounds(max_body_bytes=1000))
+    caller = Caller(app, "POST", CHAT, headers=AUTH, parts=[b"x" * 400] * 50)
+    reply = await caller.run()
+    assert (reply.status, reply.complete, code_of(reply)) == (413, True, "request_too_large")
+    assert caller.unsent == 0
+
+
 async def test_a_body_in_pieces_is_put_together(app: GatewayApp) -> None:
     parts = [b'{"messages":[{"role":"user",', b'"content":"pieces"}]}']
     reply = await Caller(app, "POST", CHAT, headers=AUTH, parts=parts).run()
@@ -121,7 +129,7 @@ async def test_a_body_in_pieces_is_put_together(app: GatewayApp) -> None:
 
 
 async def test_a_body_that_never_ends_is_given_up() -> None:
-    app = bounded(Bounds(body_timeout_s=0.02))
+    app = bounded(Bounds(body_timeout_s=0.02, linger_s=0.01))
     reply = await Caller(app, "POST", CHAT, headers=AUTH, parts=[b"{", None]).run()
     assert (reply.status, code_of(reply)) == (408, "request_timeout")
     assert reply.headers["connection"] == "close"
