@@ -14,17 +14,28 @@ _ROT13 = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm
 _LEET = str.maketrans("013457@$!", "oieastasi")
 
 
+_NO_LETTERS = bytes(code for code in range(256) if not chr(code).isalnum())
+
+
 class Squeezed:
     """A text reduced to its letters and digits in lower case, with the way back."""
 
-    __slots__ = ("at", "text")
+    __slots__ = ("_folded", "text")
 
     def __init__(self, text: str) -> None:
         folded = text.lower()
         if len(folded) != len(text):  # a few capitals lower to two characters; offsets matter more than they do
             folded = "".join(char if len(char.lower()) != 1 else char.lower() for char in text)
-        self.at = [i for i, char in enumerate(folded) if char.isalnum()]
-        self.text = "".join([folded[i] for i in self.at])
+        self._folded = folded
+        if folded.isascii():  # twenty times faster than letter by letter
+            self.text = folded.encode("ascii").translate(None, _NO_LETTERS).decode("ascii")
+        else:
+            self.text = "".join([char for char in folded if char.isalnum()])
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where in the text the letters from ``start`` to ``end`` stand; worked out only when something was found."""
+        at = [i for i, char in enumerate(self._folded) if char.isalnum()]
+        return at[start], at[end - 1] + 1
 
 
 class Shingles:
@@ -46,16 +57,19 @@ class Shingles:
     def copied(self, text: str) -> tuple[int, int, int] | None:
         """The span that repeats the prompt and the number of sampled runs found in it, or None."""
         squeezed = Squeezed(text)
-        hits = [
-            i for i in range(0, len(squeezed.text) - _GRAM + 1, _STRIDE) if squeezed.text[i : i + _GRAM] in self._grams
-        ]
+        hits = self._hits(squeezed.text)
         if not hits:
             leet = squeezed.text.translate(_LEET)
             if leet != squeezed.text:
-                hits = [i for i in range(0, len(leet) - _GRAM + 1, _STRIDE) if leet[i : i + _GRAM] in self._grams]
+                hits = self._hits(leet)
         if not hits:
             return None
-        return squeezed.at[hits[0]], squeezed.at[hits[-1] + _GRAM - 1] + 1, len(hits)
+        return *squeezed.span(hits[0], hits[-1] + _GRAM), len(hits)
+
+    def _hits(self, letters: str) -> list[int]:
+        """Sampled places whose run stands in the prompt."""
+        grams = self._grams
+        return [i for i in range(0, len(letters) - _GRAM + 1, _STRIDE) if letters[i : i + _GRAM] in grams]
 
 
 def prompt_leaks(text: str, canary: str, shingles: Shingles | None) -> Iterator[Finding]:
