@@ -12,17 +12,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
-from greffier.config.bundle import build
-from greffier.config.default_screen import default_screen
-from greffier.config.problems import ConfigError
+from greffier.cli.guard_files import build_guard
+from greffier.cli.guard_test import run_tests
+from greffier.cli.output import Exit, JsonOption, fail, out, print_json
 from greffier.core.context import Grant
-from greffier.core.errors import GreffierError
 from greffier.core.rulings import Allow
 from greffier.guardrails.check import Checker, CheckFinding, CheckRequest, CheckResponse, Context
-from greffier.guardrails.screen import Guard
 
-app = typer.Typer(help="Try the guardrails on a text.", no_args_is_help=True)
+app = typer.Typer(help="Try, test and serve the guardrails.", no_args_is_help=True)
+app.command("test")(run_tests)
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="Folder of the workspace.")]
 ScreenOption = Annotated[str, typer.Option("--screen", help="Name of the screen.")]
@@ -96,7 +94,7 @@ def _measured(
     explain: bool,
     as_json: bool,
 ) -> CheckResponse:
-    guard = _guard(workspace, as_json=as_json)
+    guard = build_guard(workspace, as_json=as_json)
     if screen not in guard.screens:
         known = ", ".join(sorted(guard.screens))
         fail(f"there is no screen '{screen}'", f"Use one of: {known}.", code=Exit.USAGE, as_json=as_json)
@@ -109,21 +107,6 @@ def _measured(
     if not isinstance(ruling, Allow):
         fail(ruling.reason, ruling.advice, code=Exit.UNAVAILABLE, as_json=as_json)
     return ruling.value
-
-
-def _guard(workspace: Path, *, as_json: bool) -> Guard:
-    """The workspace's screens; outside a workspace the built-in one, which is said."""
-    try:
-        if not (workspace / "greffier.yaml").is_file():
-            if not as_json:
-                err.print(f"[dim]{workspace.resolve().name} is no workspace: the built-in screen is used[/]")
-            return Guard({"default": default_screen()})
-        content = build(workspace).content
-        return Guard({"default": default_screen(), **content.screens}, content.topics)
-    except ConfigError as error:
-        fail(str(error), "Run 'greffier config check' for every mistake.", code=Exit.CONFIG, as_json=as_json)
-    except GreffierError as error:
-        fail(error.reason, error.remedy, code=Exit.CONFIG, as_json=as_json)
 
 
 def _print_verdict(response: CheckResponse) -> None:

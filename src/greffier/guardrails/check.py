@@ -11,7 +11,7 @@ from greffier.core.context import Grant
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
 from greffier.guardrails.detectors.leak import Shingles
-from greffier.guardrails.outside import ask_outside
+from greffier.guardrails.outside import Outside, ask_outside
 from greffier.guardrails.ports import Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Pseudonyms, apply
@@ -149,6 +149,37 @@ class Checker:
     async def check(self, request: CheckRequest, grant: Grant) -> Ruling[CheckResponse]:
         """Check one text with the use case's screen, or with the screen that ``policy`` names."""
         began = time.perf_counter_ns()
+        examined = await self._examine(request, grant)
+        if isinstance(examined, Deny):
+            return examined
+        sieve, outside = examined
+        decided = sieve.decided
+        edits = sieve.edits(request.text, decided)
+        action, rule = _gravest(decided)
+        screen = self._guard.screen(request.policy or grant.screen)
+        raw: dict[str, float] = {}
+        if request.explain:
+            passage = _passage(request)
+            raw = {**screen.engine.scores(passage), **outside.scores(passage)}
+        response = CheckResponse(
+            action=action,
+            findings=tuple(_shown(item.finding) for item in decided if request.explain or item.rule is not None),
+            latency_ms=(time.perf_counter_ns() - began) / 1e6,
+            scores=_scores(decided, raw) if request.explain else None,
+            redacted_text=apply(request.text, edits) if edits else None,
+            rule=rule,
+        )
+        return Allow(response, rule=rule or screen.name, findings=sieve.findings)
+
+    async def judge(self, request: CheckRequest, grant: Grant) -> Ruling[tuple[CheckAction, str]]:
+        """The gravest action and its rule, with every finding beside; for tests of policies."""
+        examined = await self._examine(request, grant)
+        if isinstance(examined, Deny):
+            return examined
+        action, rule = _gravest(examined[0].decided)
+        return Allow((action, rule), findings=examined[0].findings)
+
+    async def _examine(self, request: CheckRequest, grant: Grant) -> Deny | tuple[Sieve, Outside]:
         name = request.policy or grant.screen
         if name not in self._guard.screens:
             return Deny(
@@ -164,32 +195,20 @@ class Checker:
             shingles = Shingles(session.system_prompt) if session.system_prompt else None
             placed = Placed(_NO_REQUEST, canary=session.canary.lower(), shingles=shingles)
         screen = self._guard.screen(name)
-        provenance: Provenance = "output" if request.direction == "output" else _PROVENANCE[request.context]
-        lang = request.lang or ""
+        passage = _passage(request)
         outside = await ask_outside(
-            name, screen.outside, lambda change: change(request.text, provenance), lang=lang, scores=request.explain
+            name,
+            screen.outside,
+            lambda change: change(passage.text, passage.provenance),
+            lang=passage.lang,
+            scores=request.explain,
         )
         sieve = Sieve(screen, request.direction, grant.risk_class, Pseudonyms(), placed, outside=outside)
-        decided = sieve.measure(request.text, provenance, lang)
-        sieve.decided += decided
+        sieve.decided += sieve.measure(passage.text, passage.provenance, passage.lang)
         refused = sieve.refused()
         if refused is not None and refused.code is Code.GUARDRAIL_UNAVAILABLE:
             return refused
-        edits = sieve.edits(request.text, decided)
-        action, rule = _gravest(decided)
-        raw: dict[str, float] = {}
-        if request.explain:
-            passage = Passage(request.text, provenance, lang)
-            raw = {**screen.engine.scores(passage), **outside.scores(passage)}
-        response = CheckResponse(
-            action=action,
-            findings=tuple(_shown(item.finding) for item in decided if request.explain or item.rule is not None),
-            latency_ms=(time.perf_counter_ns() - began) / 1e6,
-            scores=_scores(decided, raw) if request.explain else None,
-            redacted_text=apply(request.text, edits) if edits else None,
-            rule=rule,
-        )
-        return Allow(response, rule=rule or name, findings=sieve.findings)
+        return sieve, outside
 
     async def moderate(self, texts: Sequence[str], grant: Grant) -> Ruling[tuple[Moderation, ...]]:
         """Measure texts with the use case's screen and report OpenAI's categories."""
@@ -208,6 +227,11 @@ class Checker:
             verdicts.append(_moderation(sieve.decided))
             findings += sieve.findings
         return Allow(tuple(verdicts), rule=grant.screen, findings=tuple(findings))
+
+
+def _passage(request: CheckRequest) -> Passage:
+    provenance: Provenance = "output" if request.direction == "output" else _PROVENANCE[request.context]
+    return Passage(request.text, provenance, request.lang or "")
 
 
 def _moderation(decided: Sequence[Decided]) -> Moderation:
