@@ -26,10 +26,13 @@ from greffier.limits.ports import LimitState
 from greffier.llm.ports import Provider
 from greffier.llm.settings import DeploymentSettings
 from greffier.pipeline.freshness import Freshness
+from greffier.policy.standing import Standing
 from greffier.router.health import HealthBoard
 from greffier.storage.content import open_content_store
 from greffier.storage.journal import open_journal, open_reader
 from greffier.storage.keys import SqliteKeyStore
+from greffier.storage.privacy import SqlConsentLedger
+from greffier.storage.privacy_db import open_privacy
 from greffier.telemetry.metrics import Metrics
 from greffier.telemetry.settings import TelemetrySettings
 
@@ -100,6 +103,8 @@ class Plant:
         pseudonym_key = load_or_create_key(paths.secrets / "pseudonym.key")
         self.pseudonyms = Pseudonyms(pseudonym_key)
         self.references = References(pseudonym_key)
+        self._privacy = open_privacy(paths)
+        self.standing = Standing(SqlConsentLedger(self._privacy), clock)
         self.issuer_keys = IssuerKeys(optional.jwks_source(paths.root), clock)
         self.limits = _limit_state(snapshot, clock)
         self.health = HealthBoard(clock, SystemRandom())
@@ -121,16 +126,20 @@ class Plant:
         self.issuer_keys.keep(trusts_of(snapshot.workspace.tenants))
 
     async def start(self) -> None:
-        """Read the API keys; nothing is served before they are known.
+        """Read the API keys and what people said about their data; nothing is served before both are known.
 
         Raises:
-            KeyStoreUnavailable: They cannot be read.
+            KeyStoreUnavailable: The keys cannot be read.
+            LedgerUnavailable: Consents and objections cannot be read.
         """
         await self.directory.start()
+        await self.standing.start()
 
     async def close(self) -> None:
         """Release everything, the journal last, so that whatever ends on the way is still recorded."""
         await self.directory.close()
+        await self.standing.close()
+        self._privacy.close()
         await self.issuer_keys.close()
         await self.providers.close()
         await self.limits.close()

@@ -1,8 +1,9 @@
 """Put an act of a person at the command line on record, in the same log as every request."""
 
 import asyncio
-import getpass
 import os
+import pwd
+from pathlib import Path
 
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
@@ -11,10 +12,31 @@ from greffier.core.events import Act
 from greffier.core.ids import new_id
 from greffier.storage.journal import open_journal
 
+_LOGIN_UID = Path("/proc/self/loginuid")
+_NOBODY_LOGGED_IN = 2**32 - 1
+
 
 def operator() -> str:
-    """Who is at the command line, as the operating system knows them; it cannot be set by an option."""
-    return f"os:{getpass.getuser()}:{os.getuid()}"
+    """Who is at the command line, as the operating system knows them; neither option nor environment can set it.
+
+    Where the kernel knows who logged in (``pam_loginuid``), it is that person, also behind ``sudo``: two people who
+    work as one service account are still two people.
+    """
+    uid = _login_uid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container may run under a number that has no name
+        name = "unnamed"
+    return f"os:{name}:{uid}"
+
+
+def _login_uid() -> int:
+    try:
+        text = _LOGIN_UID.read_text()
+    except OSError:  # a kernel without auditing
+        return os.getuid()
+    uid = int(text)
+    return os.getuid() if uid == _NOBODY_LOGGED_IN else uid
 
 
 def record_act(

@@ -44,7 +44,12 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
     entrance = Entrance(
         authenticators=Authenticators(plant.directory, _tokens(plant, snapshot)),
         policy=PolicyDecisionPoint(
-            snapshot.use_cases, snapshot.use_case_digests, snapshot.rules, frozenset(snapshot.models), clock
+            snapshot.use_cases,
+            snapshot.use_case_digests,
+            snapshot.rules,
+            frozenset(snapshot.models),
+            clock,
+            standing=plant.standing,
         ),
         limits=_limits(plant, snapshot),
         evidence=Evidence(

@@ -29,9 +29,11 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 from greffier.core.errors import GreffierError
+from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.guardrails.ports import DetectorError
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.pipeline.visit import all_closed
+from greffier.policy.standing import LedgerUnavailable
 from greffier.storage.spend import SpendUnavailable
 from greffier.telemetry.logs import configure_logs
 
@@ -122,7 +124,15 @@ def main() -> None:
     except (ConfigError, SecretMissing, GreffierError, DetectorError) as error:
         log.critical("worker %d cannot serve this configuration: %s", number, error)
         sys.exit(_BAD_CONFIGURATION)
-    except (KeyStoreUnavailable, JournalUnavailable, ContentUnavailable, SpendUnavailable, OSError) as error:
+    except (
+        KeyStoreUnavailable,
+        JournalUnavailable,
+        ContentUnavailable,
+        LedgerUnavailable,
+        PrivacyUnavailable,
+        SpendUnavailable,
+        OSError,
+    ) as error:
         log.critical("worker %d lacks something it needs: %s", number, error)
         sys.exit(_UNAVAILABLE)
 

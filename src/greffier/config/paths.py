@@ -41,6 +41,16 @@ class WorkspacePaths:
         return self.state / "content-keys.db"
 
     @property
+    def privacy_db(self) -> Path:
+        """Consents and objections, requests of data subjects, legal holds, requests to reveal content (SQLite)."""
+        return self.state / "privacy.db"
+
+    @property
+    def erasures_db(self) -> Path:
+        """The ledger of erasures (SQLite): apart, because restoring a backup must never take it back in time."""
+        return self.state / "erasures.db"
+
+    @property
     def log(self) -> Path:
         """Merkle tiles and checkpoints, servable as static files (C2SP tlog-tiles)."""
         return self.state / "log"
