@@ -12,13 +12,15 @@ class AuditSettings(Settings, frozen=True, kw_only=True):
 
     ``seal_interval_ms``: how often new events are sealed under a signed checkpoint.
     ``commit_interval_ms``: how long to gather events for one commit; 0 commits at once at low load and gathers for up
-    to a millisecond under load. ``spool_*``: how long
-    requests of a risk class may go on when the journal cannot write (0 refuses at once).
+    to a millisecond under load. ``spool_*_s``: how
+    long requests of a risk class may go on when PostgreSQL cannot be written (0 refuses at once); high-risk ones never.
     """
 
     origin: str = "greffier.local/log"
     seal_interval_ms: Annotated[int, Meta(ge=50, le=60_000)] = 1000
     commit_interval_ms: Annotated[float, Meta(ge=0, le=100)] = 0.0
     append_timeout_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2000
+    spool_limited_s: Annotated[int, Meta(ge=0, le=600)] = 600
+    spool_minimal_s: Annotated[int, Meta(ge=0, le=3600)] = 3600
     content_retention_days: Annotated[int, Meta(ge=1)] = 30
     key_name: Identifier = "greffier-log"

@@ -39,8 +39,8 @@ from sqlalchemy.exc import DBAPIError
 from greffier.audit.ports import JournalUnavailable, Sequenced
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
-from greffier.core.events import parse
 from greffier.storage.engine import Writers, sqlite_engine, sqlite_reader
+from greffier.storage.filing import well_filed
 from greffier.storage.group_commit import GroupCommit, Pending, Row
 
 metadata = MetaData()
@@ -268,7 +268,7 @@ class SqliteJournalReader:
         rows = self._fetch(
             select(*_LABELS, _DATA).where(events.c.seq >= start, events.c.seq < start + limit).order_by(events.c.seq)
         )
-        return [row[0] for row in rows if not _well_filed(row)]
+        return [row[0] for row in rows if not well_filed(row)]
 
     def _fetch(self, query: Select[Any]) -> list[Any]:
         try:
@@ -276,16 +276,6 @@ class SqliteJournalReader:
                 return [tuple(row) for row in connection.execute(query)]
         except DBAPIError as error:
             raise _unavailable(_driver_error(error)) from error
-
-
-def _well_filed(row: tuple[int, str, int, str, str, str, bytes]) -> bool:
-    _, identifier, ts, tenant, kind, request_id, data = row
-    try:
-        event = parse(data)
-    except ValueError:  # bytes that are no event: the hash comparison reports them
-        return True
-    copies = (event.id, event.ts, event.tenant, type(event).__struct_config__.tag, event.request_id)
-    return (identifier, ts, tenant, kind, request_id) == copies
 
 
 def open_journal(paths: WorkspacePaths, settings: AuditSettings) -> SqliteJournal:
