@@ -78,11 +78,19 @@ def after(text: str, end: int, chars: int = CONTEXT_CHARS) -> str:
 def names(window: str, labels: tuple[str, ...]) -> bool:
     """Whether a label begins a word of the folded ``window``; endings may differ (plural, case)."""
     for label in labels:
-        at = window.find(label)
-        while at >= 0:
-            if at == 0 or not window[at - 1].isalnum() or len(label) >= _LONG_LABEL:
-                return True
-            at = window.find(label, at + 1)
+        if label in window and _begins_word(window, label):
+            return True
+    return False
+
+
+def _begins_word(window: str, label: str) -> bool:
+    if len(label) >= _LONG_LABEL:
+        return True
+    at = window.find(label)
+    while at >= 0:
+        if at == 0 or not window[at - 1].isalnum():
+            return True
+        at = window.find(label, at + 1)
     return False
 
 

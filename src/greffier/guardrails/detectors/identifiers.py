@@ -150,16 +150,19 @@ def _scheme_pattern(scheme: national_ids.Scheme) -> Pattern:
 def _scheme_check(scheme: national_ids.Scheme) -> Check:
     def check(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
         text = passage.text
-        if not bounded(text, start, end) or not scheme.valid(text[start:end].upper()):
+        if not bounded(text, start, end):
             return 0.0, start, end
         window = before(text, start)
         if names(window, scheme.labels):
-            return _LABELLED, start, end
-        if names(window[-40:], national_ids.GENERIC_LABELS):
-            return 0.85, start, end
-        if scheme.weak or (start and text[start - 1] in "-_/#"):
+            score = _LABELLED
+        elif names(window[-40:], national_ids.GENERIC_LABELS):
+            score = 0.85
+        elif scheme.weak or (start and text[start - 1] in "-_/#"):
             return 0.0, start, end
-        return scheme.score, start, end
+        else:
+            score = scheme.score
+        # Check digits last: of all this they take longest, and most numbers are nobody's.
+        return (score if scheme.valid(text[start:end].upper()) else 0.0), start, end
 
     return check
 

@@ -64,18 +64,25 @@ def phone_score(text: str, start: int, end: int, lang: str = "") -> float:
     if not _MIN_DIGITS <= digits <= _MAX_DIGITS or _date_like(number):
         return 0.0
     window = before(text, start)
-    labelled = names(window, _LABELS) or names(after(text, end, 12), ("tel", "phone", "fax", "mobil"))
-    if number[0] == "+":
-        return _CERTAIN if _valid(number, None) else _LIKELY if labelled and _possible(number) else 0.0
-    if number.startswith("00") and _valid("+" + number[2:].lstrip(), None):
-        return _CERTAIN if labelled else _LIKELY
-    return _national_score(number, window, lang, labelled=labelled)
-
-
-def _national_score(number: str, window: str, lang: str, *, labelled: bool) -> float:
-    """A number without its country: a label, or the look of a trunk prefix and separators, must speak for it."""
-    if names(window[-40:], _NOT_PHONES) and not names(window[-25:], _SURE_LABELS):
+    international = number[0] == "+"
+    if not international and number.startswith("00"):
+        number_abroad = number[2:].lstrip()
+        if number_abroad[:1] != "0" and _valid("+" + number_abroad, None):  # no country's code begins with 0
+            return _CERTAIN if _labelled(window, text, end) else _LIKELY
+    if not international and names(window[-40:], _NOT_PHONES) and not names(window[-25:], _SURE_LABELS):
         return 0.0
+    labelled = _labelled(window, text, end)
+    if international:
+        return _CERTAIN if _valid(number, None) else _LIKELY if labelled and _possible(number) else 0.0
+    return _national_score(number, lang, labelled=labelled)
+
+
+def _labelled(window: str, text: str, end: int) -> bool:
+    return names(window, _LABELS) or names(after(text, end, 12), ("tel", "phone", "fax", "mobil"))
+
+
+def _national_score(number: str, lang: str, *, labelled: bool) -> float:
+    """A number without its country: a label, or the look of a trunk prefix and separators, must speak for it."""
     looks_dialled = number[0] in "0(" and any(char in " .-/()" for char in number)
     if not labelled and not looks_dialled:
         return 0.0
