@@ -65,7 +65,7 @@ class Engine:
 
 
 _CLEAN = Measured()
-_LITERAL = frozenset({"identifiers", "secrets"})
+_LITERAL = frozenset({"identifiers", "secrets", "names"})
 _ATTACKS = frozenset({"prompt_injection", "jailbreak", "indirect_injection"})
 _CLEAR = 0.5
 _DISGUISED = 0.9  # nobody encodes an instruction by accident
