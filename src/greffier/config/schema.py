@@ -41,6 +41,11 @@ _PATTERNS = {
         "an amount of money",
         'Write it in quotes with a point and at most six decimals, as in "0.15".',
     ),
+    r"^GW-[0-9]{0,4}$": ("the begin of an event code", "Write 'GW-' and up to four digits, as in GW-6."),
+    r"^[A-Za-z0-9_.-]{1,16}@[0-9]{1,10}$": (
+        "a name and an enterprise number",
+        "Write 'NAME@NUMBER' with the number IANA gave your organisation.",
+    ),
     r"^[A-Z]{3}$": ("a currency code", "Write three capitals (ISO 4217), as in EUR."),
     r"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]$": ("a span of hours", 'Write it in quotes, as in "08:00-18:00".'),
 }

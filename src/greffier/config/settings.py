@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from greffier.audit.settings import AuditSettings
+from greffier.audit.sink_settings import SinkSettings
 from greffier.core.settings import Identifier, Settings
 from greffier.identity.settings import IdentitySettings, TenantSettings
 from greffier.limits.settings import LimitsSettings
@@ -44,6 +45,38 @@ def default_data_classes() -> dict[str, DataClassSettings]:
     }
 
 
+class ControllerSettings(Settings, frozen=True, kw_only=True):
+    """Who answers for the processing (GDPR Art. 4(7), 30(1)(a)); stands in records and in answers to data subjects.
+
+    ``timezone``: where days begin and end when deadlines are counted. ``security``: Art. 32(1) measures in words.
+    """
+
+    name: str
+    contact: str
+    joint_controllers: tuple[str, ...] = ()
+    representative: str = ""
+    dpo: str = ""
+    supervisory_authority: str = ""
+    timezone: str = "UTC"
+    security: str = ""
+
+
+class RetentionRule(Settings, frozen=True, kw_only=True):
+    """How long captured content may stay. What is left out matches everything; the shortest rule that applies decides.
+
+    ``store``: ``content`` is prompts and answers, ``feedback`` is comments of users.
+    """
+
+    id: Identifier
+    store: Literal["content", "feedback"] = "content"
+    tenant: Identifier | None = None
+    use_case: Identifier | None = None
+    purpose: Identifier | None = None
+    data_class: Identifier | None = None
+    days: Annotated[int, Meta(ge=1, le=36_500)]
+    reason: str
+
+
 class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     """``greffier.yaml``.
 
@@ -64,6 +97,9 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     limits: LimitsSettings = LimitsSettings()
     server: ServerSettings = ServerSettings()
     audit: AuditSettings = AuditSettings()
+    controller: ControllerSettings | None = None
+    retention: tuple[RetentionRule, ...] = ()
+    sinks: dict[Identifier, SinkSettings] = {}
     telemetry: TelemetrySettings = TelemetrySettings()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from greffier.audit.checkpoint import Checkpoint
-from greffier.audit.export.canonical import Canonicaliser, Entry, checkpoint_entry, marked_entry
+from greffier.audit.export.canonical import Canonicaliser, Entry, checkpoint_entry, marked_entry, missing
 from greffier.audit.ports import Sequenced
 from greffier.core.events import (
     Act,
@@ -186,6 +186,7 @@ def all_entries() -> dict[str, Entry]:
             found[f"{name}-finding{number}" if number else name] = entry
     broken = Sequenced(99, b"\xff not an event")
     found["unreadable"] = canonicaliser.entries(broken)[0]
+    found["missing"] = missing(5, 7, "prod", TIME_MS)
     found["checkpoint"] = checkpoint_entry(Checkpoint("acme.example/log", 42, b"\x01" * 32, TIME_MS), "prod")
     found["test"] = marked_entry("evt_test", TIME_MS, "prod", "os:olga:1000")
     return found

@@ -414,6 +414,21 @@ def unreadable(seq: int, workspace: str, now_ms: int) -> Entry:
     )
 
 
+def missing(first: int, last: int, workspace: str, now_ms: int) -> Entry:
+    """Records that the journal no longer has although a sink was not sent them: deleted, or past their retention."""
+    return Entry(
+        id=f"missing_{first}_{last}",
+        seq=last,
+        time_ms=now_ms,
+        code=CODES["GW-5901"],
+        workspace=workspace,
+        action="audit.read",
+        result="failure",
+        actor="platform",
+        target=f"events:{first}-{last}",
+    )
+
+
 def _is_ip(text: str) -> bool:
     try:
         ip_address(text)

@@ -89,6 +89,7 @@ CODES: dict[str, EventCode] = _table(
     ("5002", "model server failed", _MEDIUM, "request"),
     ("5003", "evidence cannot be written", _CRITICAL, "request"),
     ("5900", "record unreadable", _CRITICAL, "compliance"),
+    ("5901", "records missing", _CRITICAL, "compliance"),
     ("6000", "prompt injection", _HIGH, "finding"),
     ("6001", "indirect prompt injection", _HIGH, "finding"),
     ("6002", "jailbreak attempt", _HIGH, "finding"),

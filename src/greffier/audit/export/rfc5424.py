@@ -79,7 +79,7 @@ def to_syslog(entry: Entry, header: Header, body: bytes) -> bytes:
         f"<{priority}>1 {timestamp(entry.time_ms)} {_name(header.hostname, 255)} {_name(header.app, 48)} "
         f"{header.process} {_name(entry.code.code, 32)} "
     )
-    tail = f'[meta sequenceId="{entry.seq % _MAX_SEQUENCE + 1}"][timeQuality tzKnown="1" isSynced="1"]'
+    tail = f'[meta sequenceId="{entry.seq % _MAX_SEQUENCE + 1}"][timeQuality tzKnown="1"]'
     parameters = _parameters(entry)
     full = f"{head}[{header.sd_id}{''.join(parameters)}]{tail} ".encode() + _BOM + body
     if len(full) <= MAX_BYTES:
