@@ -77,7 +77,7 @@ def after(text: str, end: int, chars: int = CONTEXT_CHARS) -> str:
 
 def names(window: str, labels: tuple[str, ...]) -> bool:
     """Whether a label begins a word of the folded ``window``; endings may differ (plural, case)."""
-    for label in labels:
+    for label in labels:  # noqa: SIM110 - a generator takes twice as long
         if label in window and _begins_word(window, label):
             return True
     return False
