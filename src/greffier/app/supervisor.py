@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import logging
 import os
 import shutil
@@ -172,6 +173,22 @@ def claim(paths: WorkspacePaths) -> int:
     return descriptor
 
 
+def fresh_metrics_folder(paths: WorkspacePaths, memory: Path = Path("/dev/shm")) -> Path:  # noqa: S108 - see below
+    """An empty folder for the workers' shared metrics, in memory where the machine has a place for that.
+
+    The files are mapped into memory: writing to one while the disk is full would end the process (SIGBUS). The name
+    follows from the workspace, so that a killed platform leaves nothing behind for ever. Whoever else may have made a
+    folder of that name keeps it to themselves: then ours lies in the state folder.
+    """
+    name = hashlib.sha256(os.fsencode(paths.root.resolve())).hexdigest()[:16]
+    for folder in (memory / f"greffier-{os.getuid()}-{name}", paths.run / "metrics"):
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError, FileExistsError, PermissionError):
+            folder.mkdir(mode=0o700)
+            return folder
+    raise StartFailed(f"there is no place for metrics: {paths.run} cannot be written")
+
+
 async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.Event | None = None) -> None:
     """Run the platform until SIGTERM or SIGINT.
 
@@ -198,9 +215,8 @@ async def _supervise(
         listener = listen(options.host, options.port)
         stack.callback(listener.close)
         stack.callback(os.close, claim(paths))
-        metrics = paths.run / "metrics"
-        shutil.rmtree(metrics, ignore_errors=True)
-        metrics.mkdir(mode=0o700)
+        metrics = fresh_metrics_folder(paths)
+        stack.callback(shutil.rmtree, metrics, ignore_errors=True)
         workers = [Worker(number, options, listener, metrics) for number in range(options.workers)]
         stopping = _on_signals(workers)
         chronicle = await stack.enter_async_context(chronicling(paths, snapshot.workspace.audit))

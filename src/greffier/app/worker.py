@@ -17,7 +17,6 @@ import uvicorn
 import uvloop
 
 from greffier.adapters.secrets.references import SecretMissing
-from greffier.app.connection import with_head_timeout
 from greffier.app.front_door import FrontDoor
 from greffier.app.plant import Plant
 from greffier.app.processes import die_with_parent, hand_over_quickly, raise_file_limit
@@ -29,6 +28,7 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 from greffier.core.errors import GreffierError
+from greffier.gateway.protocol import with_head_timeout
 from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.guardrails.ports import DetectorError
 from greffier.identity.ports import KeyStoreUnavailable

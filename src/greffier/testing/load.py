@@ -10,17 +10,18 @@ from greffier.testing.platform import Answer, Platform
 
 
 class Load:
-    """Threads that ask until they are stopped. Each request carries its own ``x-request-id``, ``load-N``.
+    """Threads that ask until they are stopped. Each request carries its own ``x-request-id``, ``NAME-N``.
 
     Attributes:
         answers: The answers that arrived whole, by the caller's own request id.
         broken: Requests whose connection broke or was refused.
     """
 
-    def __init__(self, platform: Platform, key: str, callers: int = 6, prompt: str = "") -> None:
+    def __init__(self, platform: Platform, key: str, *, callers: int = 6, prompt: str = "", name: str = "load") -> None:
         self._platform = platform
         self._key = key
         self._prompt = prompt
+        self._name = name
         self._numbers = itertools.count()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(callers)]
@@ -30,7 +31,7 @@ class Load:
     def _ask(self) -> None:
         while not self._stop.is_set():
             number = next(self._numbers)
-            name = f"load-{number}"
+            name = f"{self._name}-{number}"
             body = {"stream": number % 2 == 1, "messages": [{"role": "user", "content": f"{self._prompt} ask {name}."}]}
             try:
                 answer = self._platform.request(

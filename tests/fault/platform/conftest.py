@@ -115,6 +115,12 @@ def model(_faulty: Iterator[str]) -> str:
 
 
 @pytest.fixture
+def write() -> Callable[..., Path]:
+    """The function that writes a workspace."""
+    return write_workspace
+
+
+@pytest.fixture
 def make(peers: Peers, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
     """Make a platform that is not started yet; it is stopped afterwards whatever happens."""
     made: list[Platform] = []

@@ -75,7 +75,7 @@ def test_what_is_no_http_gets_an_answer_of_ours(platform: Platform) -> None:
     with dribbling(platform, b"this is not HTTP\r\n\r\n", 1) as (caller,):
         answer = answer_of(caller, b"")
         assert answer.startswith(b"HTTP/1.1 400")
-        assert b'"code": "invalid_request"' in answer
+        assert b"invalid_request" in answer
 
 
 def test_a_body_that_never_ends_is_refused_in_the_callers_dialect(platform: Platform, key: str) -> None:
