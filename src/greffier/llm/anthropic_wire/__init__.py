@@ -1,19 +1,16 @@
-"""Anthropic Messages on the wire, and its translation to and from the canonical conversation, both ways.
+"""Anthropic Messages on the wire, as a server speaks it, and its translation to and from the canonical conversation.
 
-Used by the gateway's ``/v1/messages`` (a caller speaks Anthropic) and by the Anthropic provider (a server does). Pure:
+Used by the Anthropic provider; callers who speak Anthropic meet the gateway's own strict reading (ADR 0082). Pure:
 no I/O, no clock. What one side cannot express raises `WireError` and is never dropped in silence (ADR 0062).
 """
 
-from greffier.llm.anthropic_wire.requests_in import request_from_anthropic
 from greffier.llm.anthropic_wire.requests_out import ANSWER_TOOL, request_to_anthropic, wants_json
-from greffier.llm.anthropic_wire.responses import response_from_anthropic, response_to_anthropic
+from greffier.llm.anthropic_wire.responses import response_from_anthropic
 from greffier.llm.anthropic_wire.stream_in import AnthropicErrorEvent, AnthropicStreamDecoder
-from greffier.llm.anthropic_wire.stream_out import AnthropicStreamEncoder
 from greffier.llm.anthropic_wire.types import (
     AnthropicAnswer,
     AnthropicMessage,
     AnthropicRequest,
-    AnthropicResponse,
     AnthropicUsage,
     WireError,
 )
@@ -24,14 +21,10 @@ __all__ = [
     "AnthropicErrorEvent",
     "AnthropicMessage",
     "AnthropicRequest",
-    "AnthropicResponse",
     "AnthropicStreamDecoder",
-    "AnthropicStreamEncoder",
     "AnthropicUsage",
     "WireError",
-    "request_from_anthropic",
     "request_to_anthropic",
     "response_from_anthropic",
-    "response_to_anthropic",
     "wants_json",
 ]

@@ -1,20 +1,13 @@
 """Whole answers, both ways."""
 
-from typing import Any
-
 import msgspec
 
 from greffier.core.chat import ChatResponse, Choice, FinishReason, FunctionCall, Message, ToolCall
 from greffier.llm.anthropic_wire.requests_out import ANSWER_TOOL
 from greffier.llm.anthropic_wire.types import (
     FINISH_OF_STOP,
-    STOP_OF_FINISH,
     AnthropicAnswer,
-    AnthropicResponse,
-    AnthropicUsage,
     AnyBlock,
-    TextBlock,
-    ToolUseBlock,
 )
 
 _ENCODER = msgspec.json.Encoder()
@@ -52,46 +45,3 @@ def response_from_anthropic(answer: AnthropicAnswer, *, json_answer: bool = Fals
 
 def _json(block: AnyBlock) -> str:
     return _ENCODER.encode({} if block.input is None else block.input).decode()
-
-
-def response_to_anthropic(response: ChatResponse, *, model: str = "", message_id: str = "") -> AnthropicResponse:
-    """Translate an answer for a caller who speaks Anthropic; the first choice is the answer.
-
-    Args:
-        response: The canonical answer.
-        model: Model name to show; empty shows the response's own.
-        message_id: Identifier to show; empty shows the response's own.
-    """
-    choice = response.choices[0]
-    message = choice.message
-    blocks: list[TextBlock | ToolUseBlock] = []
-    if text := _text(message):
-        blocks.append(TextBlock(text))
-    blocks += [
-        ToolUseBlock(call.id, call.function.name, _arguments(call.function.arguments))
-        for call in message.tool_calls or ()
-    ]
-    return AnthropicResponse(
-        id=message_id or response.id,
-        model=model or response.model,
-        content=tuple(blocks),
-        stop_reason=STOP_OF_FINISH[choice.finish_reason or "stop"],
-        usage=AnthropicUsage.of(response.usage) if response.usage else AnthropicUsage(0, 0),
-    )
-
-
-def _text(message: Message) -> str:
-    if isinstance(message.content, tuple):
-        own = "".join(part.text for part in message.content if hasattr(part, "text"))
-    else:
-        own = message.content or ""
-    return own + (message.refusal or "")
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    """Arguments as an object; a model that wrote broken JSON is quoted whole, so that the caller's tool can say so."""
-    try:
-        value = msgspec.json.decode(text or "{}")
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {"_invalid_arguments": text}

@@ -171,24 +171,6 @@ class AnthropicUsage(msgspec.Struct, frozen=True, omit_defaults=True):
             cache_write_tokens=self.cache_creation_input_tokens or 0,
         )
 
-    @classmethod
-    def of(cls, usage: Usage) -> "AnthropicUsage":
-        """Canonical usage in Anthropic's words."""
-        return cls(usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
-
-
-class AnthropicResponse(msgspec.Struct, frozen=True):
-    """What we answer to a caller who speaks Anthropic; encodes to the wire form."""
-
-    id: str
-    model: str
-    content: tuple[TextBlock | ToolUseBlock, ...]
-    stop_reason: str | None
-    usage: AnthropicUsage
-    stop_sequence: str | None = None
-    type: str = "message"
-    role: str = "assistant"
-
 
 class AnyBlock(msgspec.Struct):
     """A content block of an answer, whatever its type: new types must not break us."""
@@ -220,12 +202,4 @@ FINISH_OF_STOP: dict[str, FinishReason] = {
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
     "refusal": "content_filter",
-}
-
-STOP_OF_FINISH: dict[FinishReason, str] = {
-    "stop": "end_turn",
-    "length": "max_tokens",
-    "tool_calls": "tool_use",
-    "function_call": "tool_use",
-    "content_filter": "refusal",
 }
