@@ -51,6 +51,11 @@ class WorkspacePaths:
         return self.state / "erasures.db"
 
     @property
+    def spool(self) -> Path:
+        """Evidence that waits for PostgreSQL while it is out of reach, a file per worker."""
+        return self.state / "spool"
+
+    @property
     def log(self) -> Path:
         """Merkle tiles and checkpoints, servable as static files (C2SP tlog-tiles)."""
         return self.state / "log"

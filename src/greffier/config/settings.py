@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from greffier.audit.settings import AuditSettings
 from greffier.audit.sink_settings import SinkSettings
+from greffier.config.storage_settings import StorageSettings
 from greffier.core.settings import Identifier, Settings
 from greffier.identity.settings import IdentitySettings, TenantSettings
 from greffier.limits.settings import LimitsSettings
@@ -100,6 +101,7 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     controller: ControllerSettings | None = None
     retention: tuple[RetentionRule, ...] = ()
     sinks: dict[Identifier, SinkSettings] = {}
+    storage: StorageSettings = StorageSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
 
