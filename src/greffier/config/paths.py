@@ -56,6 +56,11 @@ class WorkspacePaths:
         return self.state / "spool"
 
     @property
+    def incidents_db(self) -> Path:
+        """The register of incidents and breaches (SQLite); versions are only added."""
+        return self.state / "incidents.db"
+
+    @property
     def log(self) -> Path:
         """Merkle tiles and checkpoints, servable as static files (C2SP tlog-tiles)."""
         return self.state / "log"
