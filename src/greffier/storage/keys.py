@@ -1,4 +1,4 @@
-"""API keys in SQLite, each change counted in the transaction that makes it."""
+"""API keys in SQLite or PostgreSQL, each change counted in the transaction that makes it."""
 
 import os
 import secrets
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Engine,
@@ -40,19 +41,19 @@ _KEYS = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("tenant", String, nullable=False),
     Column("use_case", String, nullable=False),
-    Column("created_ms", Integer, nullable=False),
-    Column("expires_ms", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
     Column("principal_type", String, nullable=False),
     Column("groups", String, nullable=False),  # JSON, like roles and attributes: read whole, never searched
     Column("roles", String, nullable=False),
     Column("purpose", String),
     Column("attributes", String, nullable=False),
     Column("label", String, nullable=False),
-    Column("revoked_ms", Integer),
+    Column("revoked_ms", BigInteger),
     Column("revoked_reason", String, nullable=False),
     Column("family", String, nullable=False),
     Column("successor", String, nullable=False),
-    Column("changed", Integer, nullable=False, index=True),  # generation number of the last change
+    Column("changed", BigInteger, nullable=False, index=True),  # generation number of the last change
 )
 _STORE = Table(
     "api_key_store",
@@ -60,30 +61,21 @@ _STORE = Table(
     Column("id", Integer, primary_key=True),
     Column("schema", Integer, nullable=False),
     Column("store", String, nullable=False),
-    Column("generation", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),
 )
 _STRINGS = msgspec.json.Decoder(tuple[str, ...])
 _ATTRIBUTES = msgspec.json.Decoder(dict[str, str])
 
 
-class SqliteKeyStore:
-    """`KeyStore` on a SQLite file; any number of processes may share it."""
+class SqlKeyStore:
+    """`KeyStore` on a database whose tables are there already; any number of processes may share it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the store, creating it if the file has none.
-
-        Raises:
-            KeyStoreUnavailable: The file cannot be opened, or was written by a newer version.
-        """
-        self._path = path
-        with _translated():
-            self._engine = sqlite_engine(path)
-            with self._engine.begin() as connection:
-                _create(connection)
-        self._file = _identity(path)
+    def __init__(self, engine: Engine) -> None:
+        """Use a database."""
+        self._engine = engine
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the connections."""
         self._engine.dispose()
 
     def create(self, record: KeyRecord) -> None:
@@ -119,6 +111,30 @@ class SqliteKeyStore:
                 .values(revoked_ms=at_ms, revoked_reason=reason, changed=number)
             )
             return msgspec.structs.replace(old, revoked_ms=at_ms, revoked_reason=reason)
+
+    def forget(self, key_id: str, *, at_ms: int) -> None:
+        """Revoke a key, and remove for good what describes its holder; its id and digest stay (GDPR Art. 17).
+
+        Raises:
+            KeyNotFound: No such key.
+            KeyStoreUnavailable: The store cannot be reached, or its log keeps a copy for now: repeat it.
+        """
+        with self._writing() as (connection, number):
+            old = _get(connection, key_id)
+            self._erase_for_good(connection)
+            connection.execute(
+                update(_KEYS)
+                .where(_KEYS.c.id == key_id)
+                .values(
+                    label="",
+                    groups="[]",
+                    roles="[]",
+                    attributes="{}",
+                    revoked_ms=at_ms if old.revoked_ms is None else old.revoked_ms,
+                    revoked_reason=old.revoked_reason or "holder erased",
+                    changed=number,
+                )
+            )
 
     def get(self, key_id: str) -> KeyRecord:
         """See `KeyStore.get`."""
@@ -159,6 +175,39 @@ class SqliteKeyStore:
     def _reading(self) -> Iterator[Connection]:
         with _translated(), self._current().connect() as connection:
             yield connection
+
+    def _current(self) -> Engine:
+        return self._engine
+
+    def _erase_for_good(self, connection: Connection) -> None:
+        """Called inside the transaction that overwrites personal data."""
+
+
+class SqliteKeyStore(SqlKeyStore):
+    """`KeyStore` on a SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store, creating it if the file has none.
+
+        Raises:
+            KeyStoreUnavailable: The file cannot be opened, or was written by a newer version.
+        """
+        self._path = path
+        with _translated():
+            super().__init__(sqlite_engine(path))
+            with self._engine.begin() as connection:
+                _create(connection)
+        self._file = _identity(path)
+
+    def forget(self, key_id: str, *, at_ms: int) -> None:
+        """See `SqlKeyStore.forget`."""
+        super().forget(key_id, at_ms=at_ms)
+        with _translated(), self._current().connect() as connection:
+            if connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+                raise KeyStoreUnavailable("the key was forgotten, but the store's log keeps a copy for now: repeat it")
+
+    def _erase_for_good(self, connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
 
     def _current(self) -> Engine:
         """Follow the path when the file was replaced (a restored backup); open connections would read the old one."""
@@ -247,7 +296,8 @@ def _translated() -> Iterator[None]:
     except IntegrityError as error:
         raise KeyConflict("a key with this id or secret exists already") from error
     except SQLAlchemyError as error:
-        raise KeyStoreUnavailable(f"the key store cannot be used: {getattr(error, 'orig', None) or error}") from error
+        why = str(getattr(error, "orig", None) or error).splitlines()[0]  # PostgreSQL's further lines may hold values
+        raise KeyStoreUnavailable(f"the key store cannot be used: {why}") from error
     except msgspec.MsgspecError as error:
         raise KeyStoreUnavailable("the key store holds a row that cannot be read") from error
     except OSError as error:

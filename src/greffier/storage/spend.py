@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, String, Table, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from greffier.limits.service import SpendEntry
@@ -27,15 +27,18 @@ _SPEND = Table(
     Column("credential", String, primary_key=True),
     Column("use_case", String, primary_key=True),
     Column("model", String, primary_key=True),
-    Column("micro", Integer, nullable=False),
+    Column("micro", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 _CURSOR = Table(
     "spend_cursor",
     _METADATA,
     Column("id", Integer, primary_key=True),
-    Column("seq", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
 )
+
+
+_ACCOUNT = ("day", "tenant", "credential", "use_case", "model")
 
 
 class SpendUnavailable(Exception):  # noqa: N818 - named for the condition
@@ -56,22 +59,16 @@ class Account(msgspec.Struct, frozen=True):
     model: str
 
 
-class SqliteSpendBook:
-    """The sums in a file of their own; any number of processes may share it."""
+class SqlSpendBook:
+    """The sums; any number of processes may share them."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the book, creating it if the file has none.
-
-        Raises:
-            SpendUnavailable: The file cannot be opened.
-        """
-        with _translated():
-            self._engine = sqlite_engine(path, wal=WAL_IS_SOUND)
-            with self._engine.begin() as connection:
-                create_missing(connection, _METADATA)
+    def __init__(self, engine: Engine) -> None:
+        """Use tables that are there already."""
+        self._engine = engine
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the connections."""
         self._engine.dispose()
 
     def cursor(self) -> int | None:
@@ -92,16 +89,16 @@ class SqliteSpendBook:
         """
         with _translated(), self._engine.begin() as connection:
             if seen is None:
-                moved = connection.execute(insert(_CURSOR).values(id=1, seq=cursor).on_conflict_do_nothing())
+                moved = connection.execute(self._insert(_CURSOR).values(id=1, seq=cursor).on_conflict_do_nothing())
             else:
                 moved = connection.execute(update(_CURSOR).where(_CURSOR.c.seq == seen).values(seq=cursor))
             if moved.rowcount != 1:
                 return False
             if sums:
                 rows = [msgspec.structs.asdict(account) | {"micro": micro} for account, micro in sums.items()]
-                added = insert(_SPEND)
+                added = self._insert(_SPEND)
                 total = _SPEND.c.micro + added.excluded.micro
-                connection.execute(added.on_conflict_do_update(_SPEND.primary_key.columns, set_={"micro": total}), rows)
+                connection.execute(added.on_conflict_do_update(index_elements=_ACCOUNT, set_={"micro": total}), rows)
             return True
 
     def since(self, first_day: int, today: int) -> tuple[int | None, list[SpendEntry]]:
@@ -117,14 +114,37 @@ class SqliteSpendBook:
         )
         current = select(*place, _SPEND.c.micro).where(_SPEND.c.day == today)
         with _translated(), self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")  # one snapshot for all three; the driver opens none for reading
+            self._one_snapshot(connection)
             cursor = connection.execute(select(_CURSOR.c.seq)).scalar_one_or_none()
             entries = [
-                SpendEntry(tenant, credential, use_case, model, day * _DAY_MS, micro)
+                SpendEntry(tenant, credential, use_case, model, day * _DAY_MS, int(micro))
                 for day, query in ((first_day, earlier), (today, current))
                 for tenant, credential, use_case, model, micro in connection.execute(query)
             ]
         return cursor, entries
+
+    @staticmethod
+    def _one_snapshot(connection: Connection) -> None:
+        """Let all statements that follow see the same moment."""
+        if connection.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        else:
+            connection.exec_driver_sql("BEGIN")  # the driver opens no transaction for reading
+
+
+class SqliteSpendBook(SqlSpendBook):
+    """The sums in a file of their own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the book, creating it if the file has none.
+
+        Raises:
+            SpendUnavailable: The file cannot be opened.
+        """
+        with _translated():
+            super().__init__(sqlite_engine(path, wal=WAL_IS_SOUND))
+            with self._engine.begin() as connection:
+                create_missing(connection, _METADATA)
 
 
 @contextmanager
