@@ -24,6 +24,7 @@ from greffier.pipeline.feedback import FeedbackPipeline
 from greffier.pipeline.freshness import Expiry
 from greffier.pipeline.ground import Grounding
 from greffier.pipeline.models import ModelsPipeline
+from greffier.pipeline.review import ReviewDesk, ReviewsPipeline
 from greffier.pipeline.visit import Entrance
 from greffier.policy.decide import PolicyDecisionPoint
 from greffier.router.choose import Router
@@ -62,17 +63,20 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
         ),
         expiry=Expiry(plant.freshness, workspace.max_snapshot_age_s),
     )
+    extra_parameters = frozenset(p for d in snapshot.deployments.values() for p in d.extra_parameters)
     providers = plant.providers.for_snapshot(snapshot)
-    caller = Caller(providers, plant.health)
+    caller = Caller(providers, plant.health, workspace.server.request_timeout_s)
     return Pipelines(
         chat=ChatPipeline(
             entrance=entrance,
             guard=guard,
+            reviews=ReviewDesk(guard, plant.reviews, plant.content, clock),
             grounding=Grounding(snapshot.use_cases, snapshot.prompts, snapshot.screens),
             router=router,
             caller=caller,
             capture=Capture(plant.content),
             output_caps=_output_caps(snapshot),
+            extra_parameters=extra_parameters,
         ),
         embed=EmbedPipeline(entrance=entrance, guard=guard, router=router, caller=caller),
         models=ModelsPipeline(
@@ -85,7 +89,8 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
         feedback=FeedbackPipeline(
             entrance=entrance, reader=plant.reader, content=plant.content, observer=plant.metrics
         ),
-        extra_parameters=frozenset(p for d in snapshot.deployments.values() for p in d.extra_parameters),
+        reviews=ReviewsPipeline(entrance=entrance, store=plant.reviews),
+        extra_parameters=extra_parameters,
     )
 
 

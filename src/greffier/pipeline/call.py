@@ -51,9 +51,17 @@ class Opened(msgspec.Struct, frozen=True):
 class Caller:
     """Tries the candidates of a route in order. Only deployments the router permitted are ever called."""
 
-    def __init__(self, providers: Mapping[str, Provider], health: HealthBoard) -> None:
+    def __init__(self, providers: Mapping[str, Provider], health: HealthBoard, timeout_s: float) -> None:
+        """Name the collaborators.
+
+        Args:
+            providers: By deployment.
+            health: Told how each call went.
+            timeout_s: Seconds for all attempts of a request together; a stream's opening counts, its rest does not.
+        """
         self._providers = providers
         self._health = health
+        self._timeout_s = timeout_s
 
     async def complete(self, route: Route, request: ChatRequest, trail: Trail) -> Ruling[Called]:
         """Get a plain answer."""
@@ -90,6 +98,14 @@ class Caller:
 
     async def _try(self, route: Route, trail: Trail, attempt: Callable[[Deployment], Awaitable[T]]) -> Ruling[T]:
         """Call candidates in order until one answers; the last error is the ruling if none does."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._in_order(route, trail, attempt)
+        except TimeoutError:
+            reason = f"No deployment answered within {self._timeout_s:g} s."
+            return Deny(Code.UPSTREAM_TIMEOUT, "builtin:request-timeout", reason)
+
+    async def _in_order(self, route: Route, trail: Trail, attempt: Callable[[Deployment], Awaitable[T]]) -> Ruling[T]:
         result = await self._once(route.candidates[0], trail, attempt)
         number = 1
         while isinstance(result, ProviderError) and number < route.attempts:

@@ -6,7 +6,7 @@ Nothing reaches a model before its admission is durable; no last byte leaves bef
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -25,6 +25,7 @@ from greffier.pipeline.call import Called, Caller
 from greffier.pipeline.capture import Capture
 from greffier.pipeline.facts import ask_of, capabilities, need_of, params_bytes
 from greffier.pipeline.ground import Grounding
+from greffier.pipeline.review import ReviewDesk
 from greffier.pipeline.stream import StreamRelease
 from greffier.pipeline.visit import Entrance, Visit
 from greffier.router.choose import Router
@@ -39,19 +40,23 @@ class ChatPipeline:
         *,
         entrance: Entrance,
         guard: Guard,
+        reviews: ReviewDesk,
         grounding: Grounding,
         router: Router,
         caller: Caller,
         capture: Capture,
         output_caps: Mapping[str, int],
+        extra_parameters: Collection[str] = (),
     ) -> None:
         self._entrance = entrance
         self._guard = guard
+        self._reviews = reviews
         self._grounding = grounding
         self._router = router
         self._caller = caller
         self._capture = capture
         self._output_caps = output_caps
+        self._extra_parameters = extra_parameters
 
     async def run(self, arrival: Arrival, decode: Callable[[], Ruling[ChatRequest]]) -> ChatAnswer | ChatStream:
         """Take a request through every stage.
@@ -89,10 +94,11 @@ class ChatPipeline:
         grant = self._entrance.permit(visit, context, ask_of(request), request.end_user)
         need = self._need(request, grant)
         await self._entrance.reserve(visit, context, grant, need)
-        screened = await enforce(trail, Point.SCREEN_INPUT, self._guard.screen_input(request, grant))
+        screening_input = self._reviews.screen(visit, arrival, context, grant, request)
+        screened = await enforce(trail, Point.SCREEN_INPUT, screening_input)
         self._entrance.permit_data(visit, grant, screened.data_classes)
         placed = enforce_now(trail, Point.GROUND, lambda: self._grounding.place(screened, grant))
-        route = enforce_now(trail, Point.CHOOSE, lambda: self._router.choose(grant, _needs(context, screened)))
+        route = enforce_now(trail, Point.CHOOSE, lambda: self._router.choose(grant, self._needs(context, screened)))
         self._note_route(visit, placed, route, screened)
         parts = await self._capture.prompt(grant, arrival.request_id, placed.request)
         await trail.admit(parts, need.tokens, need.cost_micro or 0)
@@ -136,6 +142,18 @@ class ChatPipeline:
             data_classes=screened.data_classes,
         )
 
+    def _needs(self, context: RequestContext, screened: ScreenedInput) -> RouteNeeds:
+        """What the router must respect; obligations found by the screen bind every retry and fallback."""
+        request = screened.request
+        return RouteNeeds(
+            capabilities=capabilities(request),
+            data_classes=screened.data_classes,
+            on_premises_only=screened.on_premises_only,
+            tokens=estimate_prompt(request) + (request.max_tokens or 1),
+            parameters=tuple(name for name in self._extra_parameters if name in request.params),
+            sticky_key=f"{context.tenant}:{context.principal.credential_id}",
+        )
+
 
 def _used(sent: ChatRequest, called: Called) -> Answered:
     """What an answer cost, whether or not it passes the output screen."""
@@ -148,15 +166,4 @@ def _used(sent: ChatRequest, called: Called) -> Answered:
         usage=usage,
         cost_micro=cost_of(usage, price),
         priced=price is not None,
-    )
-
-
-def _needs(context: RequestContext, screened: ScreenedInput) -> RouteNeeds:
-    """What the router must respect; obligations found by the screen bind every retry and fallback."""
-    return RouteNeeds(
-        capabilities=capabilities(screened.request),
-        data_classes=screened.data_classes,
-        on_premises_only=screened.on_premises_only,
-        tokens=estimate_prompt(screened.request) + (screened.request.max_tokens or 1),
-        sticky_key=f"{context.tenant}:{context.principal.credential_id}",
     )

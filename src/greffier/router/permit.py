@@ -21,6 +21,7 @@ class RouteNeeds(msgspec.Struct, frozen=True):
         data_classes: Classes of data the input screen found and left in the request.
         on_premises_only: The input screen demands our own machines.
         tokens: Prompt and answer together; 0 when unknown.
+        parameters: Non-standard request parameters in use; a deployment must let them through.
         sticky_key: Keeps a conversation or user on one deployment where the model is sticky; empty for none.
     """
 
@@ -28,6 +29,7 @@ class RouteNeeds(msgspec.Struct, frozen=True):
     data_classes: tuple[str, ...] = ()
     on_premises_only: bool = False
     tokens: int = 0
+    parameters: tuple[str, ...] = ()
     sticky_key: str = ""
 
 
@@ -58,6 +60,11 @@ def exclusions(deployment: Deployment, grant: Grant, needs: RouteNeeds) -> list[
         for capability in needs.capabilities
         if capability not in deployment.capabilities
     ]
+    found += [
+        Exclusion(name, "capability", f"does not take the parameter {parameter}")
+        for parameter in needs.parameters
+        if parameter not in deployment.extra_parameters
+    ]
     if deployment.context_tokens is not None and needs.tokens > deployment.context_tokens:
         found.append(Exclusion(name, "context", f"takes at most {deployment.context_tokens} tokens"))
     return found
@@ -77,7 +84,7 @@ def refusal(model: str, found: Iterable[Exclusion], needs: RouteNeeds) -> Deny:
         return Deny(
             Code.UNSUPPORTED_PARAMETER,
             "route:capability",
-            f"No deployment of {model} can do all of: {', '.join(needs.capabilities)}.",
+            f"No deployment of {model} can do all of: {', '.join((*needs.capabilities, *needs.parameters))}.",
             "Ask for another model that GET /v1/models lists, or leave the feature out.",
             param="model",
         )
