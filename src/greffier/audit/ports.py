@@ -89,6 +89,18 @@ class PartLabel(msgspec.Struct, frozen=True):
 UNLABELLED = PartLabel()
 
 
+class Leader(Protocol):
+    """Says which of several machines does what only one may do at a time, such as sealing."""
+
+    def leads(self) -> bool:
+        """Whether it is this one, at this moment. Blocking; asked before each piece of work."""
+        ...
+
+    def close(self) -> None:
+        """Let another one lead."""
+        ...
+
+
 class ContentStore(Protocol):
     """Content parts, encrypted, apart from the log, so that they can be deleted without touching it."""
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from greffier.audit.checkpoint import BadCheckpoint, Checkpoint, Verifier, sign, verify
 from greffier.audit.merkle import Frontier, frontier_at, leaf_hash, perfect_root
-from greffier.audit.ports import CheckpointSigner, JournalReader, JournalUnavailable, Sequenced
+from greffier.audit.ports import CheckpointSigner, JournalReader, JournalUnavailable, Leader, Sequenced
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import HEIGHT, WIDTH, BadLog, TileNodes, TileStore, TileWriter
 from greffier.core.clock import Clock
@@ -40,6 +40,7 @@ class Sealer:
         verifiers: Sequence[Verifier],
         settings: AuditSettings,
         clock: Clock,
+        leader: Leader | None = None,
     ) -> None:
         """Name the collaborators; nothing is opened yet.
 
@@ -50,6 +51,7 @@ class Sealer:
             verifiers: Keys of the past, whose checkpoints we still accept as our own.
             settings: Origin and interval.
             clock: Time of the checkpoints.
+            leader: Who seals, where several machines could; None leaves it to the lock in the folder.
         """
         self._reader = reader
         self._store = store
@@ -57,9 +59,11 @@ class Sealer:
         self._verifiers = [*verifiers, Verifier(signer.name, signer.public_key_der())]
         self._settings = settings
         self._clock = clock
+        self._leader = leader
         self._lock: int | None = None
         self._state: tuple[TileWriter, Frontier] | None = None
         self._last: Checkpoint | None = None
+        self._floor: Checkpoint | None = None
         self._note = ""
         self._scrubbed = 0
         self.problem = ""
@@ -93,6 +97,8 @@ class Sealer:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        if self._leader is not None:
+            self._leader.close()
         self._state = None
 
     def run(self, stop: threading.Event) -> None:
@@ -118,6 +124,9 @@ class Sealer:
             self.problem = ""
 
     def _lead(self) -> bool:
+        if self._leader is not None and not self._leader.leads():
+            self._stand_by()
+            return False
         if self._lock is not None:
             return True
         self._store.folder.mkdir(parents=True, exist_ok=True)
@@ -129,6 +138,14 @@ class Sealer:
             return False
         self._lock = lock
         return True
+
+    def _stand_by(self) -> None:
+        """Whoever leads meanwhile goes on from the files, and so shall we; yet never from older ones than we knew."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        self._floor = self._last or self._floor
+        self._state = self._last = None
 
     # --- one round
 
@@ -176,6 +193,8 @@ class Sealer:
         found = self._verified(note)
         if self._last is not None and note != self._note:
             raise BadLog("the checkpoint on disk is not the one we wrote last")
+        if self._floor is not None and (found.size < self._floor.size or found.time_ms < self._floor.time_ms):
+            raise BadLog("the checkpoint is older than the last one we wrote: the log was rolled back")
         for path in sorted((self._store.folder / "checkpoints").glob("*.note"))[-1:]:
             older = self._verified(path.read_text(encoding="utf-8"))
             if older.size > found.size or older.time_ms > found.time_ms:

@@ -10,16 +10,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greffier.storage.postgres.database import Database, reason_of
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision this version knows, oldest first; the last one is what it works with."""
 
-# What the gateway's role may do besides reading; everything else, changing or deleting a record above all, is refused.
+# All that the gateway's role may do: above all, it cannot change or delete a record.
 _RIGHTS = {
     "journal_head": "SELECT",
     "journal_day": "SELECT",
     "journal_writer": "SELECT",
     "event": "SELECT",
     "alembic_version": "SELECT",
+    "api_keys": "SELECT, INSERT, UPDATE",
+    "api_key_store": "SELECT, UPDATE",
+    "spend": "SELECT, INSERT, UPDATE",
+    "spend_cursor": "SELECT, INSERT, UPDATE",
 }
 _FUNCTIONS = ("journal_append",)
 

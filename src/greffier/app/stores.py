@@ -1,0 +1,87 @@
+"""The workspace's stores, wherever the configuration in force keeps them. Nothing else in `app` or `cli` opens one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from greffier.adapters.secrets.references import SecretMissing, resolve_secret
+from greffier.audit.ports import Journal, JournalUnavailable, Leader
+from greffier.audit.settings import AuditSettings
+from greffier.config.paths import WorkspacePaths
+from greffier.config.problems import ConfigError
+from greffier.config.storage import storage_in_force
+from greffier.identity.ports import KeyStoreUnavailable
+from greffier.storage.keys import SqlKeyStore
+from greffier.storage.spend import SpendUnavailable, SqlSpendBook
+from greffier.storage.stores import Reader, Stores, StoresUnavailable, open_stores
+
+
+def stores_of(paths: WorkspacePaths) -> Stores:
+    """All stores of a workspace.
+
+    Raises:
+        ConfigError: The settings cannot be read.
+        SecretMissing: The database's address is not where they say.
+        StoresUnavailable: The database cannot be used.
+    """
+    settings = storage_in_force(paths)
+    url = resolve_secret(settings.url, paths.root) if settings.url else None
+    return open_stores(paths, settings, url)
+
+
+def open_journal(paths: WorkspacePaths, settings: AuditSettings, *, spooled: bool = False) -> Journal:
+    """The journal, for writing; ``spooled`` for workers, which may bridge an outage by their risk classes.
+
+    Raises:
+        JournalUnavailable: It cannot be opened.
+    """
+    with _as(JournalUnavailable):
+        return stores_of(paths).journal(settings, spooled=spooled)
+
+
+def open_reader(paths: WorkspacePaths) -> Reader:
+    """The journal, for reading.
+
+    Raises:
+        JournalUnavailable: There is none.
+    """
+    with _as(JournalUnavailable):
+        return stores_of(paths).reader()
+
+
+def open_keys(paths: WorkspacePaths) -> SqlKeyStore:
+    """The API keys.
+
+    Raises:
+        KeyStoreUnavailable: They cannot be opened.
+    """
+    with _as(KeyStoreUnavailable):
+        return stores_of(paths).keys()
+
+
+def open_spend(paths: WorkspacePaths) -> SqlSpendBook:
+    """What was spent.
+
+    Raises:
+        SpendUnavailable: It cannot be opened.
+    """
+    with _as(SpendUnavailable):
+        return stores_of(paths).spend()
+
+
+def open_leader(paths: WorkspacePaths) -> Leader:
+    """Who of all machines seals.
+
+    Raises:
+        JournalUnavailable: The database's settings are wrong.
+    """
+    with _as(JournalUnavailable):
+        return stores_of(paths).leader()
+
+
+@contextmanager
+def _as(unavailable: type[Exception]) -> Iterator[None]:
+    """To whoever opens a store, it is out of reach, whatever is wrong with the way to it."""
+    try:
+        yield
+    except (ConfigError, SecretMissing, StoresUnavailable) as error:
+        raise unavailable(str(error)) from error

@@ -1,0 +1,66 @@
+"""All stores in one PostgreSQL database."""
+
+from greffier.audit.ports import Journal, JournalUnavailable, Leader
+from greffier.audit.settings import AuditSettings
+from greffier.config.paths import WorkspacePaths
+from greffier.config.storage_settings import StorageSettings
+from greffier.identity.ports import KeyStoreUnavailable
+from greffier.storage.keys import SqlKeyStore
+from greffier.storage.postgres.database import BadDatabaseUrl, Database
+from greffier.storage.postgres.journal import PostgresJournal
+from greffier.storage.postgres.leader import PostgresLeader
+from greffier.storage.postgres.reader import PostgresJournalReader
+from greffier.storage.postgres.schema import DatabaseUnavailable, SchemaMismatch, check
+from greffier.storage.spend import SpendUnavailable, SqlSpendBook
+from greffier.storage.stores import Reader, StoresUnavailable
+
+
+class PostgresStores:
+    """`Stores` in PostgreSQL. Each store checks the schema before its first use."""
+
+    def __init__(self, paths: WorkspacePaths, settings: StorageSettings, url: str) -> None:
+        """Name the database; nothing is opened yet.
+
+        Raises:
+            StoresUnavailable: The address cannot be understood.
+        """
+        self._paths = paths
+        self._spool_bytes = settings.spool_mb << 20
+        self._checked = False
+        try:
+            self._database = Database(url, pool_size=settings.pool_size, connect_timeout_s=settings.connect_timeout_s)
+        except BadDatabaseUrl as error:
+            raise StoresUnavailable(str(error)) from error
+
+    def journal(self, settings: AuditSettings, *, spooled: bool = False) -> Journal:
+        """See `Stores`."""
+        self._check(JournalUnavailable)
+        return PostgresJournal(self._database, settings, self._paths.spool if spooled else None, self._spool_bytes)
+
+    def reader(self) -> Reader:
+        """See `Stores`."""
+        self._check(JournalUnavailable)
+        return PostgresJournalReader(self._database)
+
+    def keys(self) -> SqlKeyStore:
+        """See `Stores`."""
+        self._check(KeyStoreUnavailable)
+        return SqlKeyStore(self._database.engine())
+
+    def spend(self) -> SqlSpendBook:
+        """See `Stores`."""
+        self._check(SpendUnavailable)
+        return SqlSpendBook(self._database.engine())
+
+    def leader(self) -> Leader:
+        """See `Stores`."""
+        return PostgresLeader(self._database)
+
+    def _check(self, unavailable: type[Exception]) -> None:
+        if self._checked:
+            return
+        try:
+            check(self._database)
+        except (DatabaseUnavailable, SchemaMismatch) as error:
+            raise unavailable(str(error)) from error
+        self._checked = True

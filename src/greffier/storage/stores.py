@@ -1,0 +1,128 @@
+"""Opens each store where the workspace keeps it: SQLite files of its own, or a PostgreSQL database for many machines."""
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from greffier.audit.ports import Journal, Leader
+from greffier.audit.settings import AuditSettings
+from greffier.audit.verification import FiledReader
+from greffier.config.paths import WorkspacePaths
+from greffier.config.storage_settings import StorageSettings
+from greffier.storage.journal import SqliteJournal, SqliteJournalReader
+from greffier.storage.keys import SqliteKeyStore, SqlKeyStore
+from greffier.storage.spend import SqliteSpendBook, SqlSpendBook
+
+
+class StoresUnavailable(Exception):  # noqa: N818 - named for the condition; the start stops on it
+    """The database cannot be used as it is: not installed, not reached, or of another schema. Says what to do."""
+
+
+class Reader(FiledReader, Protocol):
+    """A journal reader that is given back after use."""
+
+    def close(self) -> None:
+        """Release its connections."""
+        ...
+
+
+class Stores(Protocol):
+    """Every store of a workspace. Each call opens one; whoever opened it closes it."""
+
+    def journal(self, settings: AuditSettings, *, spooled: bool = False) -> Journal:
+        """The journal, for writing.
+
+        Args:
+            settings: Timeouts and bounds.
+            spooled: Whether it may keep events on the local disk during an outage; for workers.
+
+        Raises:
+            JournalUnavailable: It cannot be opened.
+        """
+        ...
+
+    def reader(self) -> Reader:
+        """The journal, for reading.
+
+        Raises:
+            JournalUnavailable: There is none.
+        """
+        ...
+
+    def keys(self) -> SqlKeyStore:
+        """The API keys.
+
+        Raises:
+            KeyStoreUnavailable: They cannot be opened.
+        """
+        ...
+
+    def spend(self) -> SqlSpendBook:
+        """What was spent.
+
+        Raises:
+            SpendUnavailable: It cannot be opened.
+        """
+        ...
+
+    def leader(self) -> Leader:
+        """Who of all machines does what only one may do."""
+        ...
+
+
+class Alone:
+    """`Leader` where there is one machine: a lock in the log's folder is all it takes."""
+
+    def leads(self) -> bool:
+        """Always."""
+        return True
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class SqliteStores:
+    """Files in the workspace's state folder."""
+
+    def __init__(self, paths: WorkspacePaths) -> None:
+        self._paths = paths
+
+    def journal(self, settings: AuditSettings, *, spooled: bool = False) -> Journal:
+        """See `Stores`. Never spooled: to the same disk, a spool would promise nothing (ADR 0002)."""
+        del spooled
+        return SqliteJournal(self._paths.journal_db, settings)
+
+    def reader(self) -> Reader:
+        """See `Stores`."""
+        return SqliteJournalReader(self._paths.journal_db)
+
+    def keys(self) -> SqlKeyStore:
+        """See `Stores`."""
+        return SqliteKeyStore(self._paths.state_db)
+
+    def spend(self) -> SqlSpendBook:
+        """See `Stores`."""
+        return SqliteSpendBook(self._paths.spend_db)
+
+    def leader(self) -> Leader:
+        """See `Stores`."""
+        return Alone()
+
+
+def open_stores(paths: WorkspacePaths, settings: StorageSettings, url: str | None) -> Stores:
+    """The stores of a workspace.
+
+    Args:
+        paths: Its folders.
+        settings: How to use the database.
+        url: Where the database is; None keeps everything in SQLite.
+
+    Raises:
+        StoresUnavailable: The database cannot be used.
+    """
+    if url is None:
+        return SqliteStores(paths)
+    try:
+        module = import_module("greffier.storage.postgres.stores")
+    except ModuleNotFoundError as error:
+        raise StoresUnavailable(f"{error.name} is missing; install greffier[postgres]") from error
+    return cast("Stores", module.PostgresStores(paths, settings, url))
