@@ -19,7 +19,7 @@ import uvloop
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.app.front_door import FrontDoor
 from greffier.app.plant import Plant
-from greffier.app.processes import die_with_parent, hand_over_quickly, raise_file_limit
+from greffier.app.processes import collect_rarely, die_with_parent, hand_over_quickly, raise_file_limit
 from greffier.app.spending import spent_this_month
 from greffier.app.wiring import recall_spend
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
@@ -87,6 +87,7 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
     )
 
     def accepting() -> None:
+        collect_rarely()
         os.write(ready, b"1")
         os.close(ready)
 
