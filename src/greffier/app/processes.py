@@ -1,6 +1,7 @@
-"""Small facts about processes: die with the parent, open many files, hand the GIL over quickly."""
+"""Small facts about processes: die with the parent, open many files, hand the GIL over quickly, collect rarely."""
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -8,6 +9,7 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 _SWITCH_INTERVAL_S = 0.0005
+_YOUNG_OBJECTS = 20_000  # a few hundred requests' worth; Python's default of 700 is less than one request makes
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -28,3 +30,15 @@ def raise_file_limit() -> None:
 def hand_over_quickly() -> None:
     """Let the journal's writer thread take the GIL within half a millisecond of asking, instead of Python's five."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+
+
+def collect_rarely() -> None:
+    """Leave what has been loaded out of garbage collection, and look at new objects less often. Call once started.
+
+    Nearly everything a request makes is freed by counting references. Walking the modules, automata and the snapshot
+    for the rest took 7 % of the processor and stopped requests for tens of milliseconds. Frozen objects are still
+    freed when nothing refers to them; only cycles among those loaded before this call would stay.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
