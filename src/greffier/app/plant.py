@@ -33,6 +33,7 @@ from greffier.storage.journal import open_journal, open_reader
 from greffier.storage.keys import SqliteKeyStore
 from greffier.storage.privacy import SqlConsentLedger
 from greffier.storage.privacy_db import open_privacy
+from greffier.storage.reviews import SqliteReviewStore
 from greffier.telemetry.metrics import Metrics
 from greffier.telemetry.settings import TelemetrySettings
 
@@ -97,6 +98,7 @@ class Plant:
         self.journal = MeasuredJournal(open_journal(paths, audit), self.metrics.appended)
         self._reader = open_reader(paths)
         self.content = open_content_store(paths)
+        self.reviews = SqliteReviewStore(paths.state_db)
         self.directory = KeyDirectory(
             SqliteKeyStore(paths.state_db), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
         )
@@ -143,6 +145,7 @@ class Plant:
         await self.issuer_keys.close()
         await self.providers.close()
         await self.limits.close()
+        self.reviews.close()
         await self.journal.close()
         self._reader.close()
         if self.traces:

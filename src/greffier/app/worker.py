@@ -31,6 +31,7 @@ from greffier.core.errors import GreffierError
 from greffier.gateway.protocol import with_head_timeout
 from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.guardrails.ports import DetectorError
+from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.pipeline.visit import all_closed
 from greffier.policy.standing import LedgerUnavailable
@@ -131,6 +132,7 @@ def main() -> None:
         ContentUnavailable,
         LedgerUnavailable,
         PrivacyUnavailable,
+        ReviewsUnavailable,
         SpendUnavailable,
         OSError,
     ) as error:

@@ -19,8 +19,10 @@ PARTS = {
     "keys": "keys",
     "policy": "policy",
     "guard": "guard",
+    "review": "review",
     "models": "models",
     "audit": "audit",
+    "incident": "incident",
 }
 """Command and the module under ``greffier.cli`` that holds it, in the order people meet them."""
 

@@ -27,6 +27,7 @@ Surface = Literal[
     "guardrails",
     "moderations",
     "feedback",
+    "reviews",
     "admin",
 ]
 
@@ -44,6 +45,7 @@ class Arrival(msgspec.Struct, frozen=True):
         correlation_id: The caller's own ``x-request-id``, bounded and printable; kept apart from ours.
         traceparent: W3C trace context header, if valid.
         retry_count: From ``x-stainless-retry-count``.
+        review: From ``x-greffier-review``: the review that is said to have approved this request, bounded; unverified.
     """
 
     request_id: str
@@ -55,6 +57,7 @@ class Arrival(msgspec.Struct, frozen=True):
     correlation_id: str = ""
     traceparent: str = ""
     retry_count: int = 0
+    review: str = ""
 
 
 class Principal(msgspec.Struct, frozen=True):

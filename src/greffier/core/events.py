@@ -55,6 +55,15 @@ class PartLine(msgspec.Struct, frozen=True, omit_defaults=True):
     subject_ref: str = ""
 
 
+class ReviewLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A person's decision about a request that a screen held back; ``pending`` while there is none."""
+
+    review: str
+    status: Literal["pending", "approved", "rejected", "expired"]
+    by: str = ""
+    reason: str = ""
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What every event has.
 
@@ -106,6 +115,7 @@ class RequestFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     trace_id: str = ""
     peer: str = ""
     data_classes: tuple[str, ...] = ()
+    review: ReviewLine | None = None
 
 
 class Admission(Event, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", tag="admission"):

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from greffier.core.clock import Clock, SystemClock
+from greffier.core.context import Surface
 from greffier.core.errors import Code
 from greffier.core.ids import new_id
 from greffier.core.rulings import Deny, Refused
@@ -13,9 +14,10 @@ from greffier.gateway.arrivals import index_headers
 from greffier.gateway.errors import Dialect
 from greffier.gateway.exchange import Bounds, Exchange, Receive, Scope, Send
 from greffier.gateway.ports import Health, Pipelines
-from greffier.gateway.routes import MODEL_PREFIX, OPEN_PATHS, ROUTES, Route
+from greffier.gateway.routes import MODEL_PREFIX, OPEN_PATHS, REVIEW_PREFIX, ROUTES, Route
 from greffier.gateway.surfaces.health import answer_open
 from greffier.gateway.surfaces.models import get_model, speaks_anthropic
+from greffier.gateway.surfaces.reviews import review_status
 
 log = logging.getLogger("greffier.gateway")
 
@@ -114,7 +116,7 @@ class GatewayApp:
             request_id=new_id("req"),
             headers=clear,
             dialect=_dialect(path, route, clear),
-            surface="models" if route is None else route.surface,
+            surface=route.surface if route is not None else _surface(path),
             peer=client[0] if client else "",
             received_ms=self._clock.wall_ms(),
             started=started,
@@ -152,10 +154,11 @@ class GatewayApp:
             if method == route.method:
                 return route.handler(exchange, self._pipelines)
             return exchange.refuse(_wrong_method(route.method), (("allow", route.method),))
-        if path.startswith(MODEL_PREFIX) and len(path) > len(MODEL_PREFIX):
-            if method == "GET":
-                return get_model(exchange, self._pipelines, path[len(MODEL_PREFIX) :])
-            return exchange.refuse(_wrong_method("GET"), (("allow", "GET"),))
+        for prefix, answer in _NAMED:
+            if path.startswith(prefix) and len(path) > len(prefix):
+                if method == "GET":
+                    return answer(exchange, self._pipelines, path[len(prefix) :])
+                return exchange.refuse(_wrong_method("GET"), (("allow", "GET"),))
         if path in OPEN_PATHS:
             return exchange.refuse(_wrong_method("GET"), (("allow", "GET"),))
         return exchange.refuse(Deny(Code.ROUTE_NOT_FOUND, _RULE, "There is nothing at this path"))
@@ -183,6 +186,14 @@ class GatewayApp:
                 await exchange.refuse(fault)
             elif exchange.writer is not None:
                 await exchange.write(exchange.writer.fail(fault), last=True)
+
+
+_NAMED = ((MODEL_PREFIX, get_model), (REVIEW_PREFIX, review_status))
+"""Paths that end in the name of a thing."""
+
+
+def _surface(path: str) -> Surface:
+    return "reviews" if path.startswith(REVIEW_PREFIX) else "models"
 
 
 def _wrong_method(allowed: str) -> Deny:

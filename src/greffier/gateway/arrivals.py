@@ -10,6 +10,7 @@ MAX_HEADERS = 128
 MAX_CREDENTIAL = 16 * 1024
 _MAX_CORRELATION = 128
 _MAX_RETRY_COUNT = 99
+_MAX_REVIEW = 64
 _TRACE_PARTS = 4
 _SINGLE = (b"authorization", b"x-api-key", b"content-length", b"content-type")
 _HEX = frozenset("0123456789abcdef")
@@ -68,6 +69,7 @@ def arrival_of(
     correlation = headers.get(b"x-request-id")
     trace = headers.get(b"traceparent")
     retries = headers.get(b"x-stainless-retry-count")
+    review = headers.get(b"x-greffier-review")
     return Arrival(
         request_id=request_id,
         surface=surface,
@@ -75,15 +77,16 @@ def arrival_of(
         peer=peer,
         received_ms=received_ms,
         started=started,
-        correlation_id="" if correlation is None else _correlation(correlation),
+        correlation_id="" if correlation is None else _bounded(correlation, _MAX_CORRELATION),
         traceparent="" if trace is None else _traceparent(trace),
         retry_count=0 if retries is None else _count(retries),
+        review="" if review is None else _bounded(review, _MAX_REVIEW),
     )
 
 
-def _correlation(value: bytes) -> str:
-    """The caller's own id, if it is printable ASCII of bounded length; else nothing: never a mutilated one."""
-    if len(value) > _MAX_CORRELATION or not value.isascii():
+def _bounded(value: bytes, longest: int) -> str:
+    """An id that the caller sent, if it is printable ASCII of bounded length; else nothing: never a mutilated one."""
+    if len(value) > longest or not value.isascii():
         return ""
     text = value.decode("ascii")
     return text if text.isprintable() else ""

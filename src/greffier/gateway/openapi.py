@@ -95,6 +95,20 @@ _EMBEDDINGS: Json = {
     },
 }
 _LIST: Json = {"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": _OBJECT}}}
+_REVIEW: Json = {
+    "type": "object",
+    "required": ["id", "object", "status", "code", "opened_ms", "deadline_ms", "used"],
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"const": "review"},
+        "status": {"enum": ["pending", "approved", "rejected", "expired"]},
+        "code": {"enum": ["escalated", "approval_required"]},
+        "opened_ms": {"type": "integer"},
+        "deadline_ms": {"type": "integer"},
+        "decided_ms": {"type": "integer"},
+        "used": {"type": "boolean"},
+    },
+}
 _CHECKED: Json = {
     "type": "object",
     "required": ["action", "findings"],
@@ -128,6 +142,9 @@ def openapi_document() -> bytes:
     paths["/v1/models"] = {"get": _get("Models the caller may use", _LIST, "/v1/models")}
     model: Json = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     paths["/v1/models/{model}"] = {"get": {**_get("One model", _OBJECT, "/v1/models/model"), "parameters": [model]}}
+    review: Json = {"name": "review", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    state = _get("What a reviewer decided about a request of the caller's", _REVIEW, "/v1/reviews/review")
+    paths["/v1/reviews/{review}"] = {"get": {**state, "parameters": [review]}}
     for path, summary in (("/healthz", "State of the worker"), ("/readyz", "Whether the worker takes requests")):
         paths[path] = {"get": _probe(path, summary)}
     document = {

@@ -13,7 +13,7 @@ from greffier.core.chat import ChatRequest, EmbeddingRequest
 from greffier.core.context import Arrival
 from greffier.core.rulings import Ruling
 from greffier.guardrails.check import CheckRequest, Moderation
-from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard
+from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard, ReviewStatus
 from greffier.pipeline.asks import FeedbackRequest, ModerationRequest
 
 T = TypeVar("T")
@@ -72,6 +72,14 @@ class FeedbackPort(Protocol):
         ...
 
 
+class ReviewsPort(Protocol):
+    """Tells callers what became of their own reviews."""
+
+    async def run(self, arrival: Arrival, review_id: str) -> ReviewStatus:
+        """The state of one review; another caller's does not exist."""
+        ...
+
+
 class Pipelines(msgspec.Struct, frozen=True):
     """The request path under one snapshot, one entry per kind of request.
 
@@ -81,6 +89,7 @@ class Pipelines(msgspec.Struct, frozen=True):
         models: Listing.
         check: Guardrails alone.
         feedback: Users' verdicts.
+        reviews: What reviewers decided.
         extra_parameters: Non-standard request parameters that the workspace lets through to models.
     """
 
@@ -89,6 +98,7 @@ class Pipelines(msgspec.Struct, frozen=True):
     models: ModelsPort
     check: CheckPort
     feedback: FeedbackPort
+    reviews: ReviewsPort
     extra_parameters: frozenset[str] = frozenset()
 
 

@@ -35,6 +35,7 @@ class Route(msgspec.Struct, frozen=True):
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 MODEL_PREFIX = "/v1/models/"
+REVIEW_PREFIX = "/v1/reviews/"
 
 ROUTES: dict[str, Route] = {
     "/v1/chat/completions": Route("POST", "chat_completions", chat_completions),

@@ -71,9 +71,9 @@ def _covers(types: tuple[str, ...], kind: str) -> bool:
     return kind in types or "*" in types or ("topic:*" in types and kind.startswith("topic:"))
 
 
-def refusal(decided: Sequence[Decided], *, output: bool) -> Deny | None:
-    """The refusal that follows from the gravest stopping action, or None."""
-    for action in _STOPS:
+def refusal(decided: Sequence[Decided], *, output: bool, approved: bool = False) -> Deny | None:
+    """The refusal that follows from the gravest stopping action, or None; what a reviewer approved is only denied."""
+    for action in _STOPS[:1] if approved else _STOPS:
         for item in decided:
             if item.rule is not None and item.rule.then == action:
                 return _deny(item.rule, tuple(each.finding for each in decided), output=output)

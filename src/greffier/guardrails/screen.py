@@ -19,6 +19,7 @@ from greffier.guardrails.outside import Outside, Walk, ask_outside
 from greffier.guardrails.ports import OutsideDetector, Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
+from greffier.guardrails.reviews import preview_of
 from greffier.guardrails.rules import REMOVING, WHERE, Decided, RuleList, refusal
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
 from greffier.guardrails.stream import StreamScreen
@@ -94,8 +95,10 @@ class Sieve:
         placed: Placed | None = None,
         *,
         outside: Outside | None = None,
+        approved: bool = False,
     ) -> None:
         self._screen = screen
+        self._approved = approved
         self.outside = outside or Outside()
         self._direction: Direction = direction
         self._risk_class = risk_class
@@ -160,7 +163,7 @@ class Sieve:
         unavailable = self._unavailable()
         if unavailable is not None:
             return unavailable
-        return refusal(self.decided, output=output)
+        return refusal(self.decided, output=output, approved=self._approved)
 
     def _unavailable(self) -> Deny | None:
         if not self.failed:
@@ -258,8 +261,16 @@ class Guard:
             )
         return screen
 
-    async def screen_input(self, request: ChatRequest, grant: Grant) -> Ruling[ScreenedInput]:
-        """Screen every text of a request: system, user, history, tool results, tool calls, tool descriptions."""
+    async def screen_input(
+        self, request: ChatRequest, grant: Grant, *, approved: bool = False
+    ) -> Ruling[ScreenedInput]:
+        """Screen every text of a request: system, user, history, tool results, tool calls, tool descriptions.
+
+        Args:
+            request: As the caller sent it.
+            grant: What policy allowed.
+            approved: A reviewer approved exactly this request: rules that escalate let it pass, rules that deny do not.
+        """
         screen = self.screen(grant.screen)
         problem = check_schema(schema_of(screen.settings.output_schema, request.response_format))
         if problem:
@@ -272,7 +283,7 @@ class Guard:
             )
         pseudonyms = Pseudonyms()
         outside = await ask_outside(screen.name, screen.outside, lambda change: rewrite_request(request, change))
-        sieve = Sieve(screen, "input", grant.risk_class, pseudonyms, outside=outside)
+        sieve = Sieve(screen, "input", grant.risk_class, pseudonyms, outside=outside, approved=approved)
         clean = rewrite_request(request, sieve.sift)
         refused = sieve.refused()
         if refused is not None:
@@ -281,6 +292,21 @@ class Guard:
             clean, sieve.findings, sieve.data_classes, sieve.on_premises_only, screen, grant.risk_class, pseudonyms
         )
         return Allow(value, rule=screen.name, findings=value.findings)
+
+    async def preview(self, request: ChatRequest, grant: Grant) -> str:
+        """The request for a reviewer: whatever was found in it is replaced by its type."""
+        screen = self.screen(grant.screen)
+        outside = await ask_outside(screen.name, screen.outside, lambda change: rewrite_request(request, change))
+
+        def mask(text: str, provenance: Provenance) -> str:
+            passage = Passage(text, provenance)
+            measured = screen.engine.measure(passage)
+            if screen.outside:
+                measured = outside.joined(passage, measured)
+            entities = [f for f in measured.findings if is_entity(f)]
+            return apply(text, [Edit(f.start, f.end, f"[{f.type}]") for f in entities])
+
+        return preview_of(request, mask)
 
     async def screen_texts(
         self, texts: tuple[str, ...], grant: Grant, provenance: Provenance = "user"

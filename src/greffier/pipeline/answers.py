@@ -70,3 +70,26 @@ class ModelCard(msgspec.Struct, frozen=True):
     created: int
     owned_by: str
     title: str = ""
+
+
+class ReviewStatus(msgspec.Struct, frozen=True):
+    """What a caller may know about a review; who decided, and why, stays with the operator.
+
+    Attributes:
+        id: The review.
+        status: ``pending``, ``approved``, ``rejected`` or ``expired``.
+        code: Why the request was held: ``escalated`` or ``approval_required``.
+        opened_ms: When, milliseconds since the epoch.
+        deadline_ms: An undecided review expires then.
+        decided_ms: When it was decided; 0 before.
+        used: Whether the approval has been used.
+    """
+
+    id: str
+    status: str
+    code: str
+    opened_ms: int
+    deadline_ms: int
+    decided_ms: int = 0
+    used: bool = False
+    object: str = "review"

@@ -75,6 +75,9 @@ class Visit:
             headers.append(("x-greffier-deployment", facts.deployment))
         if facts.why:
             headers.append(("x-greffier-route", facts.why))
+        if facts.review:
+            headers.append(("x-greffier-review", facts.review.review))
+            headers.append(("x-greffier-review-status", f"/v1/reviews/{facts.review.review}"))
         return tuple(headers)
 
     async def answered(self, answer: Answered) -> None:

@@ -29,13 +29,14 @@ from greffier.core.errors import Code
 from greffier.core.rulings import Deny, Refused, Ruling
 from greffier.gateway.ports import Decode, Pipelines
 from greffier.guardrails.check import CheckRequest, Moderation
-from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard
+from greffier.pipeline.answers import ChatAnswer, ChatStream, EmbedAnswer, ModelCard, ReviewStatus
 from greffier.pipeline.asks import FeedbackRequest, ModerationRequest
 
 T = TypeVar("T")
 
 KEY = "test-key"
 MODEL = "scripted-1"
+REVIEW = "rev_1"
 HEADERS = (("x-greffier-route", "scripted"), ("x-ratelimit-remaining-requests", "9"))
 _RULE = "scripted"
 _USAGE_CACHED = 2
@@ -169,9 +170,7 @@ class ScriptedCheck(_Gate):
         """Flag or allow each."""
         inputs = self.open(arrival, decode).inputs
         return tuple(
-            Moderation(
-                "bad" in text, {"toxicity": 0.9 if "bad" in text else 0.1}, ("toxicity",) * ("bad" in text)
-            )
+            Moderation("bad" in text, {"toxicity": 0.9 if "bad" in text else 0.1}, ("toxicity",) * ("bad" in text))
             for text in inputs
         )
 
@@ -183,6 +182,17 @@ class ScriptedFeedback(_Gate):
         """Thank."""
         request = self.open(arrival, decode)
         return {"request_id": request.request_id, "recorded": True}
+
+
+class ScriptedReviews(_Gate):
+    """Knows one review."""
+
+    async def run(self, arrival: Arrival, review_id: str) -> ReviewStatus:
+        """The one review, pending."""
+        self.admit(arrival)
+        if review_id != REVIEW:
+            raise Refused(Deny(Code.RECORD_NOT_FOUND, _RULE, "There is no such review"))
+        return ReviewStatus(REVIEW, "pending", "escalated", 1_700_000_000_000, 1_700_086_400_000)
 
 
 class ScriptedHealth:
@@ -206,7 +216,9 @@ class ScriptedHealth:
 
 def scripted_pipelines(chat: ScriptedChat | None = None) -> Pipelines:
     """All of it."""
-    return Pipelines(chat or ScriptedChat(), ScriptedEmbed(), ScriptedModels(), ScriptedCheck(), ScriptedFeedback())
+    chat = chat or ScriptedChat()
+    others = (ScriptedEmbed(), ScriptedModels(), ScriptedCheck(), ScriptedFeedback(), ScriptedReviews())
+    return Pipelines(chat, *others)
 
 
 def last_text(request: ChatRequest) -> str:
