@@ -17,12 +17,15 @@ from pathlib import Path
 import msgspec
 
 from greffier.app.chronicle import chronicling
+from greffier.app.privacy_desk import replay_erasures
 from greffier.app.processes import raise_file_limit
+from greffier.app.retention import InForce, retention
 from greffier.app.sealing import sealing
 from greffier.app.spending import bookkeeping
-from greffier.audit.ports import JournalUnavailable
+from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
+from greffier.governance.privacy.ports import NotAllowed, PrivacyUnavailable
 from greffier.storage.spend import SpendUnavailable
 
 log = logging.getLogger(__name__)
@@ -202,7 +205,7 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
     try:
         paths.ensure()
         await _supervise(paths, options, snapshot, started)
-    except (JournalUnavailable, SpendUnavailable) as error:
+    except (JournalUnavailable, SpendUnavailable, ContentUnavailable, PrivacyUnavailable, NotAllowed) as error:
         raise StartFailed(str(error)) from error
     except OSError as error:
         raise StartFailed(f"the state folder cannot be used: {error}") from error
@@ -222,6 +225,9 @@ async def _supervise(
         chronicle = await stack.enter_async_context(chronicling(paths, snapshot.workspace.audit))
         await stack.enter_async_context(sealing(paths, snapshot.workspace.audit))
         await stack.enter_async_context(bookkeeping(paths))
+        # A restored backup is cleaned before anything is served from it.
+        await asyncio.to_thread(replay_erasures, paths)
+        await stack.enter_async_context(retention(paths, InForce(paths, snapshot)))
         host, port = listener.getsockname()[:2]
         await chronicle.started(host, port, len(workers), snapshot)
         try:

@@ -206,6 +206,14 @@ class SqliteContentStore:
         found = {(row.tenant, row.subject) for row in self._fetch(query)}
         return sorted(found | set(self.keys.subjects()))
 
+    def identifiers(self) -> list[tuple[str, str]]:
+        """Tenant and id of every part.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        return [(row.tenant, row.id) for row in self._fetch(select(parts_table.c.tenant, parts_table.c.id))]
+
     def groups(self) -> list[PartGroup]:
         """What is stored, by what retention rules look at.
 

@@ -1,0 +1,178 @@
+"""Open everything that data protection works with, for the command line and the start of the platform."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import msgspec
+
+from greffier.app.recording import operator, record_act
+from greffier.app.references import References
+from greffier.app.secrets import load_or_create_key
+from greffier.app.subject_stores import (
+    BackupConnector,
+    ContentConnector,
+    JournalConnector,
+    KeyConnector,
+    LedgerConnector,
+    impersonal_stores,
+)
+from greffier.config.paths import WorkspacePaths
+from greffier.config.snapshot import Snapshot
+from greffier.core.clock import SystemClock
+from greffier.governance.privacy.handling import Desk
+from greffier.governance.privacy.law import law
+from greffier.governance.privacy.ports import SubjectStore
+from greffier.governance.privacy.replay import replay
+from greffier.identity.claims import Pseudonyms
+from greffier.storage.content import SqliteContentStore, open_content_store
+from greffier.storage.erasures import SqlErasureLedger
+from greffier.storage.inventory import state_entries
+from greffier.storage.journal import open_reader
+from greffier.storage.keys import SqliteKeyStore
+from greffier.storage.privacy import SqlConsentLedger, SqlHolds, SqlReveals, SqlSubjectRequests
+from greffier.storage.privacy_db import open_privacy
+
+
+class Office(msgspec.Struct, frozen=True):
+    """Everything, opened."""
+
+    paths: WorkspacePaths
+    content: SqliteContentStore
+    keys: SqliteKeyStore
+    ledger: SqlConsentLedger
+    holds: SqlHolds
+    reveals: SqlReveals
+    requests: SqlSubjectRequests
+    erasures: SqlErasureLedger
+
+    def stores(self, redact: tuple[str, ...] = ()) -> tuple[SubjectStore, ...]:
+        """Every place where data of people is kept."""
+        now_ms = SystemClock().wall_ms()
+        return (
+            ContentConnector(self.content, redact),
+            KeyConnector(self.keys, now_ms),
+            BackupConnector(self.erasures),
+            JournalConnector(partial(open_reader, self.paths), law()),
+            LedgerConnector(self.ledger, law()),
+            *impersonal_stores(law()),
+        )
+
+    def desk(self, snapshot: Snapshot) -> Desk:
+        """What handling a request needs, with the operating system's word for who is at work."""
+        return Desk(
+            requests=self.requests,
+            ledger=self.ledger,
+            holds=self.holds,
+            erasures=self.erasures,
+            stores=self.stores(),
+            entries=lambda: state_entries(self.paths),
+            recipients=lambda tenant: recipients(snapshot, tenant),
+            settled=self.content.mark_applied,
+            record=partial(record_act, self.paths),
+            clock=SystemClock(),
+            actor=operator(),
+            law=law(),
+        )
+
+
+@contextmanager
+def open_office(paths: WorkspacePaths) -> Iterator[Office]:
+    """Open everything, and close it again.
+
+    Raises:
+        PrivacyUnavailable: A database of data protection cannot be opened.
+        ContentUnavailable: The content cannot be opened.
+        KeyStoreUnavailable: The key store cannot be opened.
+    """
+    with ExitStack() as stack:
+        database = open_privacy(paths)
+        stack.callback(database.close)
+        content = open_content_store(paths)
+        stack.callback(content.close)
+        keys = SqliteKeyStore(paths.state_db)
+        stack.callback(keys.close)
+        erasures = SqlErasureLedger(paths)
+        stack.callback(erasures.close)
+        yield Office(
+            paths=paths,
+            content=content,
+            keys=keys,
+            ledger=SqlConsentLedger(database),
+            holds=SqlHolds(database),
+            reveals=SqlReveals(database),
+            requests=SqlSubjectRequests(database),
+            erasures=erasures,
+        )
+
+
+def references_of(
+    paths: WorkspacePaths,
+    tenant: str,
+    *,
+    end_users: tuple[str, ...] = (),
+    person: tuple[str, str] | None = None,
+    keys: tuple[str, ...] = (),
+    refs: tuple[str, ...] = (),
+) -> tuple[str, ...]:
+    """Turn what people are called into the references under which their data is kept; nothing of it is stored.
+
+    Args:
+        paths: The workspace; its pseudonym key is what makes references.
+        tenant: Inside which tenant.
+        end_users: As callers name them (``user``, ``safety_identifier``, ``metadata.user_id``).
+        person: Issuer and subject of their access tokens.
+        keys: Ids of API keys they hold.
+        refs: References as they stand in records.
+
+    Raises:
+        ValueError: The pseudonym key is damaged.
+    """
+    secret = load_or_create_key(paths.secrets / "pseudonym.key")
+    reference = References(secret)
+    found = [reference(f"end_user:{tenant}", name) for name in end_users]
+    if person is not None:
+        found.append(Pseudonyms(secret).subject(tenant, *person))
+    found += [f"key:{key}" for key in keys]
+    return tuple(dict.fromkeys([*found, *refs]))
+
+
+def recipients(snapshot: Snapshot, tenant: str) -> tuple[str, ...]:
+    """Who was sent data of a tenant's use cases (Art. 19): those the workspace names, and the providers of models."""
+    found: dict[str, None] = {}
+    for use_case in snapshot.use_cases.values():
+        if use_case.tenant != tenant:
+            continue
+        found |= dict.fromkeys(use_case.recipients)
+        for model in use_case.models:
+            for target in snapshot.models[model].targets if model in snapshot.models else ():
+                deployment = snapshot.deployments[target.deployment]
+                if deployment.location == "external":
+                    found[f"{deployment.provider} ({deployment.name}, {deployment.region})"] = None
+    return tuple(found)
+
+
+def replay_erasures(paths: WorkspacePaths) -> int:
+    """Erase again what a restored backup brought back; return how many people and parts were found and erased.
+
+    Called before anything is served. Costs one look into two files where there is nothing to do.
+
+    Raises:
+        NotAllowed: The ledger of erasures is older than the content: it was lost or taken back in time.
+        PrivacyUnavailable: A store is out of reach.
+        ContentUnavailable: The content is out of reach.
+    """
+    if not paths.content_db.exists() and not paths.erasures_db.exists():
+        return 0
+    content = open_content_store(paths)
+    ledger = SqlErasureLedger(paths)
+    try:
+        before = content.applied()
+        count = replay(ledger, content)
+        if content.applied() != before:
+            details: dict[str, str | int | bool] = {"from": before, "to": content.applied(), "erased": count}
+            record_act(paths, "restore.replay", "content", details=details)
+        return count
+    finally:
+        ledger.close()
+        content.close()

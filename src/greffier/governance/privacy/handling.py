@@ -1,0 +1,317 @@
+"""Carry out requests of data subjects, step by step, so that a crash at any moment is resumed and nothing is skipped.
+
+Each step is idempotent and noted as done once it was; running a request again does what is left. Where a step is
+repeated because the note was lost, the result is the same.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+
+from greffier.core.clock import Clock
+from greffier.core.ids import new_id
+from greffier.governance.privacy.law import Law
+from greffier.governance.privacy.ports import (
+    ConsentLedger,
+    ErasureLedger,
+    Holds,
+    NotAllowed,
+    Person,
+    SubjectRequests,
+    SubjectStore,
+)
+from greffier.governance.privacy.records import LedgerLine, StepResult, SubjectRequest
+from greffier.policy.standing import Kind
+
+_TRIES = 3
+Result = dict[str, Any]
+
+
+class Recorder(Protocol):
+    """Puts an act on record and returns once that is durable."""
+
+    def __call__(
+        self, action: str, target: str, *, reason: str = "", details: dict[str, str | int | bool] | None = None
+    ) -> None:
+        """Record."""
+        ...
+
+
+class Desk(msgspec.Struct, frozen=True):
+    """What handling a request needs.
+
+    Attributes:
+        stores: Every place where data of people is kept.
+        entries: What there is in the state folder, to find what no store answers for.
+        recipients: Who was sent data of a tenant's use cases (Art. 19).
+        settled: Called with the number of an erasure once it was carried out everywhere.
+        actor: Who is at work.
+    """
+
+    requests: SubjectRequests
+    ledger: ConsentLedger
+    holds: Holds
+    erasures: ErasureLedger
+    stores: tuple[SubjectStore, ...]
+    entries: Callable[[], Iterable[str]]
+    recipients: Callable[[str], tuple[str, ...]]
+    settled: Callable[[int], None]
+    record: Recorder
+    clock: Clock
+    actor: str
+    law: Law
+
+
+def unclaimed(stores: Iterable[SubjectStore], entries: Iterable[str]) -> list[str]:
+    """Entries of the state folder that no store answers for: a request that skipped them would not be true."""
+    held = frozenset().union(*(store.holds for store in stores))
+    return sorted(entry for entry in entries if entry not in held)
+
+
+def person_of(request: SubjectRequest) -> Person:
+    """Whom a request is about."""
+    return Person(request.tenant, request.refs, request.parts)
+
+
+def digest(outcome: Result) -> str:
+    """SHA-256 of an outcome's canonical JSON, hex; the log holds it, so that the document cannot be changed later."""
+    return hashlib.sha256(msgspec.json.encode(outcome, order="sorted")).hexdigest()
+
+
+class Handler:
+    """Runs one request."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def run(self, request: SubjectRequest) -> SubjectRequest:
+        """Do what is left of a request.
+
+        Raises:
+            NotAllowed: Something stands against it: no identity check, a legal hold, a store without connector, data
+                that is still there after it was deleted.
+            PrivacyUnavailable: A store is out of reach; run it again.
+        """
+        if request.state in {"done", "refused"}:
+            return request
+        if not request.identity_check:
+            raise NotAllowed("nobody has recorded how the person's identity was checked ('greffier dsr identify')")
+        if not request.refs:
+            raise NotAllowed("the request names no reference of the person ('greffier dsr confirm')")
+        if request.state != "running":
+            request = self._save(msgspec.structs.replace(request, state="running"), request)
+        done = {step.name for step in request.steps}
+        for name, step in self._plan(request):
+            if name in done:
+                continue
+            result = step(request)
+            note = StepResult(name=name, at_ms=self._now(), result={k: v for k, v in result.items() if k != "outcome"})
+            changed = msgspec.structs.replace(
+                request, steps=(*request.steps, note), outcome=result.get("outcome", request.outcome)
+            )
+            request = self._save(changed, request)
+        # The references go: who it was is no longer known here, and the ledger of erasures has only marks of them.
+        refs = () if request.type == "erase" else request.refs
+        return self._save(msgspec.structs.replace(request, state="done", refs=refs, parts=()), request)
+
+    def _plan(self, request: SubjectRequest) -> Iterator[tuple[str, Callable[[SubjectRequest], Result]]]:
+        yield "inventory", self._inventory
+        if request.type == "erase":
+            yield from self._erasure()
+        elif request.type == "restrict":
+            yield "enter", lambda r: self._enter(r, "restriction", r.purpose)
+            yield "confirm", self._confirmation
+        elif request.type == "object":
+            yield "enter", lambda r: self._enter(r, "objection", r.purpose)
+            yield "confirm", self._confirmation
+        else:
+            yield "collected", self._collected
+            yield "confirm", self._confirmation
+
+    def _erasure(self) -> Iterator[tuple[str, Callable[[SubjectRequest], Result]]]:
+        stores = self._desk.stores
+        yield "holds", self._no_hold
+        yield "suppress", lambda r: self._enter(r, "restriction", "", origin=r.id)
+        yield "bury", self._bury
+        for store in stores:
+            if store.retains:
+                yield f"retain:{store.name}", self._retaining(store)
+            else:
+                yield f"delete:{store.name}", self._deleting(store)
+        for store in stores:
+            if not store.retains:
+                yield f"verify:{store.name}", self._verifying(store)
+        yield "settle", self._settle
+        yield "notify", self._notify
+        yield "certificate", self._certificate
+        yield "log", self._log
+        yield "release", lambda r: self._enter(r, "restriction", "", origin=r.id, active=False)
+
+    def _inventory(self, request: SubjectRequest) -> Result:
+        del request
+        entries = list(self._desk.entries())
+        missing = unclaimed(self._desk.stores, entries)
+        if missing:
+            raise NotAllowed(
+                f"no connector answers for {', '.join(missing)}, so the request cannot be carried out truly"
+            )
+        return {"entries": len(entries)}
+
+    def _no_hold(self, request: SubjectRequest) -> Result:
+        now = self._now()
+        standing = [
+            hold.id
+            for hold in self._desk.holds.all()
+            if hold.tenant == request.tenant and hold.active(now) and (not hold.subject or hold.subject in request.refs)
+        ]
+        if standing:
+            raise NotAllowed(f"a legal hold stands against it (Art. 17(3)(e)): {', '.join(standing)}")
+        return {"holds": 0}
+
+    def _enter(
+        self, request: SubjectRequest, kind: Kind, purpose: str, *, origin: str = "", active: bool = True
+    ) -> Result:
+        numbers = [
+            self._desk.ledger.enter(
+                LedgerLine(
+                    tenant=request.tenant,
+                    subject=ref,
+                    purpose=purpose,
+                    kind=kind,
+                    active=active,
+                    at_ms=self._now(),
+                    actor=self._desk.actor,
+                    channel="dsr",
+                    proof=request.id,
+                    origin=origin,
+                )
+            )
+            for ref in request.refs
+        ]
+        return {"lines": len(numbers), "last": max(numbers)}
+
+    def _bury(self, request: SubjectRequest) -> Result:
+        number = self._desk.erasures.bury(request.id, request.tenant, request.refs, request.parts, self._now())
+        return {"line": number}
+
+    def _deleting(self, store: SubjectStore) -> Callable[[SubjectRequest], Result]:
+        def delete(request: SubjectRequest) -> Result:
+            person = person_of(request)
+            return {"found": store.find(person), "deleted": store.delete(person)}
+
+        return delete
+
+    def _retaining(self, store: SubjectStore) -> Callable[[SubjectRequest], Result]:
+        return lambda request: {"found": store.find(person_of(request)), "reason": store.retains}
+
+    def _verifying(self, store: SubjectStore) -> Callable[[SubjectRequest], Result]:
+        def verify(request: SubjectRequest) -> Result:
+            person = person_of(request)
+            for _ in range(_TRIES):  # a request that was under way when its person was erased may have stored an answer
+                verified = store.verify(person)
+                if not verified.remaining:
+                    result = {"query": verified.query, "remaining": 0}
+                    return result | {"digest": digest(result | {"request": request.id, "store": store.name})}
+                store.delete(person)
+            raise NotAllowed(
+                f"{store.name} still holds {verified.remaining} items after deletion; run the request again"
+            )
+
+        return verify
+
+    def _settle(self, request: SubjectRequest) -> Result:
+        """Note how far the content has seen the ledger: up to the first erasure that is still under way."""
+        newest = self._desk.erasures.newest()
+        finished: dict[str, bool] = {request.id: True}
+        for line in self._desk.erasures.lines(0):
+            if line.request not in finished:
+                other = self._desk.requests.get(line.request)
+                finished[line.request] = any(step.name == "settle" for step in other.steps)
+            if not finished[line.request]:
+                newest = line.number - 1
+                break
+        self._desk.settled(newest)
+        return {"seen": newest}
+
+    def _notify(self, request: SubjectRequest) -> Result:
+        recipients = self._desk.recipients(request.tenant)
+        self._desk.record("dsr.notify", f"dsr:{request.id}", details={"recipients": len(recipients)})
+        return {"recipients": list(recipients)}
+
+    def _certificate(self, request: SubjectRequest) -> Result:
+        steps = {step.name: step.result for step in request.steps}
+        stores = [
+            {"store": store.name, **steps[f"delete:{store.name}"], **steps[f"verify:{store.name}"], "verified": True}
+            for store in self._desk.stores
+            if not store.retains
+        ]
+        retained = [
+            {"store": store.name, **steps[f"retain:{store.name}"]} for store in self._desk.stores if store.retains
+        ]
+        outcome = {
+            "request": request.id,
+            "type": request.type,
+            "tenant": request.tenant,
+            "received_ms": request.received_ms,
+            "completed_ms": self._now(),
+            "identity_check": request.identity_check,
+            "stores": stores,
+            "retained": retained,
+            "exceptions": list(request.exceptions),
+            "recipients": steps["notify"]["recipients"],
+            "erasure_line": steps["bury"]["line"],
+            "backups": "Line of the erasure ledger; it is replayed over a restored backup before anything is served.",
+            "law": self._desk.law.citation,
+        }
+        return {"outcome": outcome, "digest": digest(outcome)}
+
+    def _log(self, request: SubjectRequest) -> Result:
+        stores = request.outcome["stores"]
+        details: dict[str, str | int | bool] = {
+            "digest": digest(request.outcome),
+            "stores": len(stores),
+            "found": sum(store["found"] for store in stores),
+            "deleted": sum(store["deleted"] for store in stores),
+            "remaining": sum(store["remaining"] for store in stores),
+            "retained": len(request.outcome["retained"]),
+            "exceptions": len(request.outcome["exceptions"]),
+        }
+        self._desk.record("dsr.certificate", f"dsr:{request.id}", details=details)
+        return {"digest": details["digest"]}
+
+    def _collected(self, request: SubjectRequest) -> Result:
+        del request
+        return {}
+
+    def _confirmation(self, request: SubjectRequest) -> Result:
+        outcome = {
+            "request": request.id,
+            "type": request.type,
+            "tenant": request.tenant,
+            "received_ms": request.received_ms,
+            "completed_ms": self._now(),
+            "identity_check": request.identity_check,
+            "exceptions": list(request.exceptions),
+            "steps": {step.name: step.result for step in request.steps},
+            "law": self._desk.law.citation,
+        }
+        self._desk.record(f"dsr.{request.type}", f"dsr:{request.id}", details={"digest": digest(outcome)})
+        return {"outcome": outcome, "digest": digest(outcome)}
+
+    def _save(self, request: SubjectRequest, was: SubjectRequest) -> SubjectRequest:
+        self._desk.requests.save(request, was)
+        return request
+
+    def _now(self) -> int:
+        return self._desk.clock.wall_ms()
+
+
+def _step(request: SubjectRequest, name: str) -> Result:
+    return next(step.result for step in request.steps if step.name == name)
+
+
+def new_request_id() -> str:
+    """Identifier of a request."""
+    return new_id("dsr")
