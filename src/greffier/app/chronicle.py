@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import greffier
 from greffier.app.recording import operator
+from greffier.app.stores import open_journal
 from greffier.audit.ports import Journal, JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
@@ -13,7 +14,6 @@ from greffier.config.snapshot import Snapshot
 from greffier.core.clock import Clock, SystemClock
 from greffier.core.events import Act
 from greffier.core.ids import new_id
-from greffier.storage.journal import open_journal
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from greffier.app.measured import MeasuredJournal
 from greffier.app.observers import Observers
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
+from greffier.app.stores import open_journal, open_keys, open_reader
 from greffier.audit.ports import JournalReader
 from greffier.audit.sealer import read_note
 from greffier.audit.tiles import TileStore
@@ -29,8 +30,6 @@ from greffier.pipeline.freshness import Freshness
 from greffier.policy.standing import Standing
 from greffier.router.health import HealthBoard
 from greffier.storage.content import open_content_store
-from greffier.storage.journal import open_journal, open_reader
-from greffier.storage.keys import SqliteKeyStore
 from greffier.storage.privacy import SqlConsentLedger
 from greffier.storage.privacy_db import open_privacy
 from greffier.storage.reviews import SqliteReviewStore
@@ -95,12 +94,12 @@ class Plant:
         self.metrics = Metrics()
         self.traces = _traces(snapshot.workspace.telemetry)
         self.observer = Observers([self.metrics, *([self.traces] if self.traces else [])])
-        self.journal = MeasuredJournal(open_journal(paths, audit), self.metrics.appended)
+        self.journal = MeasuredJournal(open_journal(paths, audit, spooled=True), self.metrics.appended)
         self._reader = open_reader(paths)
         self.content = open_content_store(paths)
         self.reviews = SqliteReviewStore(paths.state_db)
         self.directory = KeyDirectory(
-            SqliteKeyStore(paths.state_db), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
+            open_keys(paths), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
         )
         pseudonym_key = load_or_create_key(paths.secrets / "pseudonym.key")
         self.pseudonyms = Pseudonyms(pseudonym_key)

@@ -5,12 +5,12 @@ import os
 import pwd
 from pathlib import Path
 
+from greffier.app.stores import open_journal
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
 from greffier.core.events import Act
 from greffier.core.ids import new_id
-from greffier.storage.journal import open_journal
 
 _LOGIN_UID = Path("/proc/self/loginuid")
 _NOBODY_LOGGED_IN = 2**32 - 1

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from greffier.adapters.signers.checkpoint_file import FileCheckpointSigner, known_verifiers, log_key_path
+from greffier.app.stores import open_journal, open_leader, open_reader
 from greffier.audit.sealer import Sealer
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import TileStore
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
-from greffier.storage.journal import open_journal, open_reader
 
 _LAST_SEAL_S = 30.0
 
@@ -21,7 +21,7 @@ def make_sealer(paths: WorkspacePaths, settings: AuditSettings) -> Sealer:
     signer = FileCheckpointSigner(log_key_path(paths), settings.key_name)
     reader = open_reader(paths)
     store = TileStore(paths.log)
-    return Sealer(reader, store, signer, known_verifiers(paths), settings=settings, clock=SystemClock())
+    return Sealer(reader, store, signer, known_verifiers(paths), settings, SystemClock(), open_leader(paths))
 
 
 @asynccontextmanager

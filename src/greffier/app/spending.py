@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from greffier.app.stores import open_reader, open_spend
 from greffier.audit.ports import JournalReader, JournalUnavailable, Sequenced
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import Clock, SystemClock
 from greffier.limits.service import SpendEntry
-from greffier.storage.journal import open_reader
-from greffier.storage.spend import Account, SpendUnavailable, SqliteSpendBook
+from greffier.storage.spend import Account, SpendUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Bookkeeper:
             JournalUnavailable: There is no journal.
         """
         self._clock = clock
-        self._book = SqliteSpendBook(paths.spend_db)
+        self._book = open_spend(paths)
         self._reader = open_reader(paths)
         self._ledger = Ledger(self._reader)
         self._problem = ""
@@ -186,7 +186,7 @@ def spent_this_month(paths: WorkspacePaths, clock: Clock) -> list[SpendEntry]:
         SpendUnavailable: The sums cannot be read.
         JournalUnavailable: The journal cannot be read.
     """
-    book = SqliteSpendBook(paths.spend_db)
+    book = open_spend(paths)
     try:
         cursor, entries = book.since(_month_start_ms(clock) // _DAY_MS, clock.wall_ms() // _DAY_MS)
     finally:

@@ -18,6 +18,7 @@ from rich.table import Table
 from greffier.adapters.signers.checkpoint_file import UnusableKey, known_verifiers
 from greffier.app.recording import record_act
 from greffier.app.sealing import make_sealer
+from greffier.app.stores import open_reader
 from greffier.audit.checkpoint import BadCheckpoint, Checkpoint, verify
 from greffier.audit.explain import Explanation, Seal, explain, headline
 from greffier.audit.ports import JournalUnavailable, Sequenced
@@ -30,7 +31,7 @@ from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.core.events import parse
-from greffier.storage.journal import SqliteJournalReader, open_reader
+from greffier.storage.stores import Reader
 
 app = typer.Typer(help="Explain, verify, prove and export the evidence.", no_args_is_help=True)
 
@@ -232,7 +233,7 @@ def public_key(workspace: WorkspaceOption = Path(), as_json: JsonOption = False)
 
 
 @contextmanager
-def _reader(paths: WorkspacePaths) -> Iterator[SqliteJournalReader]:
+def _reader(paths: WorkspacePaths) -> Iterator[Reader]:
     reader = open_reader(paths)
     try:
         yield reader
@@ -240,7 +241,7 @@ def _reader(paths: WorkspacePaths) -> Iterator[SqliteJournalReader]:
         reader.close()
 
 
-def _records(reader: SqliteJournalReader, request_id: str) -> list[Sequenced]:
+def _records(reader: Reader, request_id: str) -> list[Sequenced]:
     rows = reader.find(request_id)
     if not rows:
         raise _Wrong(
@@ -249,7 +250,7 @@ def _records(reader: SqliteJournalReader, request_id: str) -> list[Sequenced]:
     return rows
 
 
-def _record(reader: SqliteJournalReader, seq: int) -> Sequenced:
+def _record(reader: Reader, seq: int) -> Sequenced:
     rows = reader.read(seq, 1)
     if not rows or rows[0].seq != seq:
         raise _Wrong(f"there is no event {seq}", f"The journal has events 1 to {reader.size()}.")
@@ -271,7 +272,7 @@ def _seals(paths: WorkspacePaths, rows: list[Sequenced]) -> dict[int, Seal]:
     return seals
 
 
-def _between(reader: SqliteJournalReader, after: int, before: int, size: int) -> Iterator[Sequenced]:
+def _between(reader: Reader, after: int, before: int, size: int) -> Iterator[Sequenced]:
     """Events dated in ``[after, before)``, among the first ``size``; neighbours may be a little out of order."""
     for row in reader.scan(first_at(reader, after - CLOCK_STEP_MS)):
         ts = parse(row.data).ts

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import typer
 
+from greffier.app.stores import open_reader
 from greffier.audit.ports import JournalUnavailable
 from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
 from greffier.config.paths import WorkspacePaths
 from greffier.core.events import Admission, Outcome, parse
-from greffier.storage.journal import open_reader
 
 app = typer.Typer()
 

@@ -14,14 +14,15 @@ import typer
 
 from greffier.adapters.providers.local.weights import WeightsError, find_gguf
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret, resolve_value
+from greffier.app.stores import open_reader
 from greffier.audit.ports import JournalUnavailable
 from greffier.cli.output import Exit, JsonOption, out, print_json
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.snapshot import Snapshot
+from greffier.config.storage import storage_in_force
 from greffier.storage.engine import sqlite_version
-from greffier.storage.journal import open_reader
 
 app = typer.Typer()
 
@@ -124,7 +125,7 @@ def _state(paths: WorkspacePaths) -> Iterator[Finding]:
         yield Finding("disk", "warning", f"{free >> 20} MiB left for evidence", "Without space nothing is answered.")
     else:
         yield Finding("disk", "ok", f"{free >> 30} GiB free")
-    if not paths.journal_db.exists():
+    if not _uses_database(paths) and not paths.journal_db.exists():
         yield Finding("journal", "ok", "none yet; made at the first start")
         return
     try:
@@ -132,7 +133,15 @@ def _state(paths: WorkspacePaths) -> Iterator[Finding]:
         yield Finding("journal", "ok", f"{reader.size()} events; 'greffier audit verify' checks them all")
         reader.close()
     except JournalUnavailable as error:
-        yield Finding("journal", "wrong", str(error), "Restore it from the last backup.")
+        remedy = "See 'greffier db status'." if _uses_database(paths) else "Restore it from the last backup."
+        yield Finding("journal", "wrong", str(error), remedy)
+
+
+def _uses_database(paths: WorkspacePaths) -> bool:
+    try:
+        return storage_in_force(paths).url is not None
+    except ConfigError:  # told already, where the configuration was checked
+        return False
 
 
 def _gateway(paths: WorkspacePaths) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from greffier.app.recording import record_act
+from greffier.app.stores import open_keys
 from greffier.audit.ports import JournalUnavailable
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
 from greffier.config.loading import load_snapshot
@@ -23,7 +24,7 @@ from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 from greffier.identity.keys import IssuedKey, KeyRecord, PrincipalType, issue_key, issue_successor
 from greffier.identity.ports import KeyConflict, KeyNotFound, KeyStoreUnavailable
-from greffier.storage.keys import SqliteKeyStore
+from greffier.storage.keys import SqlKeyStore
 
 app = typer.Typer(help="Issue, list, rotate and revoke API keys.", no_args_is_help=True)
 
@@ -230,8 +231,8 @@ def _check_binding(paths: WorkspacePaths, tenant: str, use_case: str) -> None:
 
 
 @contextmanager
-def _store(paths: WorkspacePaths) -> Iterator[SqliteKeyStore]:
-    store = SqliteKeyStore(paths.state_db)
+def _store(paths: WorkspacePaths) -> Iterator[SqlKeyStore]:
+    store = open_keys(paths)
     try:
         yield store
     finally:

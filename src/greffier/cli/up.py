@@ -10,6 +10,7 @@ import typer
 
 from greffier.adapters.providers.local.weights import CATALOGUE, DEFAULT_MODEL, WeightsError, models_dir, pull
 from greffier.app.recording import record_act
+from greffier.app.stores import open_keys
 from greffier.app.supervisor import ServeOptions, StartFailed, supervise
 from greffier.cli.output import Exit, err, fail, out
 from greffier.cli.serve import HostOption, PortOption, WorkersOption, announce_mode, load_or_fail
@@ -18,7 +19,6 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
 from greffier.identity.keys import issue_key
-from greffier.storage.keys import SqliteKeyStore
 from greffier.telemetry.logs import configure_logs
 
 app = typer.Typer()
@@ -81,7 +81,7 @@ def _fresh_key(paths: WorkspacePaths, snapshot: Snapshot) -> str:
         expires_ms=now + _KEY_DAYS * _DAY_MS,
         label=_LABEL,
     )
-    store = SqliteKeyStore(paths.state_db)
+    store = open_keys(paths)
     try:
         for record in store.list(use_case.tenant):
             if record.label == _LABEL and record.revoked_ms is None:
