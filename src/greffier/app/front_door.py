@@ -73,6 +73,7 @@ class FrontDoor:
                 pass
             self._look_now.clear()
             self._plant.metrics.breakers(self._breakers())
+            self._plant.metrics.flush()
             await self._look()
 
     async def _look(self) -> None:

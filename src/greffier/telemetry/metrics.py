@@ -9,8 +9,9 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from greffier.core.events import Admission, Outcome, RequestFacts
+from greffier.core.events import Admission, GuardrailLine, Outcome, RequestFacts, RulingLine
 from greffier.telemetry import names
+from greffier.telemetry.tallies import CounterTally, HistogramTally
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _STAGES = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0, 60.0)
@@ -24,33 +25,28 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
-        self._requests = Counter(
-            names.REQUESTS, "Requests by outcome.", ("surface", "use_case", "outcome", "code"), registry=registry
-        )
-        self._duration = Histogram(
-            names.DURATION, "Whole request.", ("surface", "model"), buckets=_LATENCY, registry=registry
-        )
-        self._overhead = Histogram(
-            names.OVERHEAD, "Time added by the gateway.", ("surface",), buckets=_STAGES, registry=registry
-        )
-        self._first_token = Histogram(
-            names.FIRST_TOKEN, "Time to the first streamed token.", ("deployment",), buckets=_LATENCY, registry=registry
-        )
-        self._stage = Histogram(
-            names.STAGE, "Time a stage took to rule.", ("point",), buckets=_STAGES, registry=registry
-        )
-        self._tokens = Counter(
-            names.TOKENS, "Tokens by direction.", ("tenant", "use_case", "deployment", "direction"), registry=registry
-        )
-        self._cost = Counter(
-            names.COST, "Cost in millionths of the currency.", ("tenant", "use_case", "deployment"), registry=registry
-        )
-        self._guardrails = Counter(
-            names.GUARDRAILS, "Findings by type and action.", ("stage", "type", "action"), registry=registry
-        )
-        self._attempts = Counter(
-            names.ATTEMPTS, "Calls to deployments.", ("deployment", "outcome", "code"), registry=registry
-        )
+        self._tallies: list[CounterTally | HistogramTally] = []
+
+        def counter(name: str, title: str, labels: tuple[str, ...]) -> CounterTally:
+            tally = CounterTally(Counter(name, title, labels, registry=registry))
+            self._tallies.append(tally)
+            return tally
+
+        def histogram(name: str, title: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> HistogramTally:
+            tally = HistogramTally(Histogram(name, title, labels, buckets=bounds, registry=registry), bounds)
+            self._tallies.append(tally)
+            return tally
+
+        self._requests = counter(names.REQUESTS, "Requests by outcome.", ("surface", "use_case", "outcome", "code"))
+        self._duration = histogram(names.DURATION, "Whole request.", ("surface", "model"), _LATENCY)
+        self._overhead = histogram(names.OVERHEAD, "Time added by the gateway.", ("surface",), _STAGES)
+        self._first_token = histogram(names.FIRST_TOKEN, "Time to the first streamed token.", ("deployment",), _LATENCY)
+        self._stage = histogram(names.STAGE, "Time a stage took to rule.", ("point",), _STAGES)
+        self._tokens = counter(names.TOKENS, "Tokens by direction.", ("tenant", "use_case", "deployment", "direction"))
+        self._cost = counter(names.COST, "Cost in millionths of the currency.", ("tenant", "use_case", "deployment"))
+        self._guardrails = counter(names.GUARDRAILS, "Findings by type and action.", ("stage", "type", "action"))
+        self._attempts = counter(names.ATTEMPTS, "Calls to deployments.", ("deployment", "outcome", "code"))
+        self._append = histogram(names.JOURNAL_APPEND, "Wait for a durable record.", (), _STAGES)
         self._feedback = Counter(names.FEEDBACK, "Verdicts of users.", ("use_case", "outcome"), registry=registry)
         self._reloads = Counter(names.RELOADS, "Snapshot reloads.", ("result",), registry=registry)
         self._breaker = Gauge(
@@ -63,7 +59,6 @@ class Metrics:
         self._in_flight = Gauge(
             names.IN_FLIGHT, "Requests being answered.", multiprocess_mode="livesum", registry=registry
         )
-        self._append = Histogram(names.JOURNAL_APPEND, "Wait for a durable record.", buckets=_STAGES, registry=registry)
         self._sealed = Gauge(
             names.JOURNAL_SEALED, "Events under a signed checkpoint.", multiprocess_mode="max", registry=registry
         )
@@ -73,22 +68,28 @@ class Metrics:
 
     def concluded(self, facts: RequestFacts, admission: Admission | None, outcome: Outcome) -> None:
         """Count a request that is over."""
-        self._requests.labels(facts.surface, facts.use_case, outcome.outcome, outcome.code).inc()
-        self._duration.labels(facts.surface, facts.model).observe(outcome.latency_us / _MICROSECONDS)
-        self._overhead.labels(facts.surface).observe(outcome.overhead_us / _MICROSECONDS)
-        for line in (*(admission.rulings if admission else ()), *outcome.rulings):
-            self._stage.labels(line.point).observe(line.us / _MICROSECONDS)
-        for finding in (*(admission.guardrails if admission else ()), *outcome.guardrails):
-            self._guardrails.labels(finding.stage, finding.type, finding.action).inc(finding.count)
+        surface, use_case = facts.surface, facts.use_case
+        self._requests.add((surface, use_case, outcome.outcome, outcome.code))
+        self._duration.add((surface, facts.model), outcome.latency_us / _MICROSECONDS)
+        self._overhead.add((surface,), outcome.overhead_us / _MICROSECONDS)
+        self._measured(outcome.rulings, outcome.guardrails)
+        if admission is not None:
+            self._measured(admission.rulings, admission.guardrails)
         for attempt in outcome.attempts:
-            self._attempts.labels(attempt.deployment, attempt.outcome, attempt.code).inc()
+            self._attempts.add((attempt.deployment, attempt.outcome, attempt.code))
         if outcome.first_token_us:
-            self._first_token.labels(outcome.deployment).observe(outcome.first_token_us / _MICROSECONDS)
+            self._first_token.add((outcome.deployment,), outcome.first_token_us / _MICROSECONDS)
         if outcome.input_tokens or outcome.output_tokens:
-            owner = (outcome.tenant, facts.use_case, outcome.deployment)
-            self._tokens.labels(*owner, "input").inc(outcome.input_tokens + outcome.cached_tokens)
-            self._tokens.labels(*owner, "output").inc(outcome.output_tokens)
-            self._cost.labels(*owner).inc(outcome.cost_micro)
+            tenant, deployment = outcome.tenant, outcome.deployment
+            self._tokens.add((tenant, use_case, deployment, "input"), outcome.input_tokens + outcome.cached_tokens)
+            self._tokens.add((tenant, use_case, deployment, "output"), outcome.output_tokens)
+            self._cost.add((tenant, use_case, deployment), outcome.cost_micro)
+
+    def _measured(self, rulings: tuple[RulingLine, ...], findings: tuple[GuardrailLine, ...]) -> None:
+        for line in rulings:
+            self._stage.add((line.point,), line.us / _MICROSECONDS)
+        for finding in findings:
+            self._guardrails.add((finding.stage, finding.type, finding.action), finding.count)
 
     def fed_back(self, use_case: str, outcome: str) -> None:
         """Count a verdict of a user."""
@@ -109,15 +110,21 @@ class Metrics:
 
     def appended(self, seconds: float) -> None:
         """Note how long a record took to become durable."""
-        self._append.observe(seconds)
+        self._append.add((), seconds)
 
     def sealed(self, events: int, unsealed: int) -> None:
         """Show how far the signed log has come."""
         self._sealed.set(events)
         self._lag.set(unsealed)
 
+    def flush(self) -> None:
+        """Hand over what was gathered; call about once a second, so that every worker can answer a scrape for all."""
+        for tally in self._tallies:
+            tally.flush()
+
     def render(self) -> bytes:
-        """The metrics of all workers in Prometheus text format."""
+        """The metrics of all workers in Prometheus text format; those of the others are up to a second old."""
+        self.flush()
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
