@@ -146,6 +146,7 @@ class Plant:
         await self.limits.close()
         self.reviews.close()
         await self.journal.close()
+        self.metrics.flush()
         self._reader.close()
         if self.traces:
             await asyncio.to_thread(self.traces.close)
