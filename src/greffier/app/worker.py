@@ -30,6 +30,7 @@ from greffier.core.clock import SystemClock
 from greffier.core.errors import GreffierError
 from greffier.gateway.protocol import with_head_timeout
 from greffier.governance.privacy.ports import PrivacyUnavailable
+from greffier.guardrails import automata
 from greffier.guardrails.ports import DetectorError
 from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
@@ -64,6 +65,7 @@ class _Server(uvicorn.Server):
 async def serve(workspace: Path, listener: socket.socket, ready: int, number: int, workers: int) -> None:
     """Serve until SIGTERM; SIGHUP looks for a new snapshot at once."""
     paths = WorkspacePaths(workspace)
+    automata.keep_in(paths.run / "automata")
     snapshot = load_snapshot(paths)
     telemetry = snapshot.workspace.telemetry
     configure_logs(telemetry.log_level, telemetry.log_format)

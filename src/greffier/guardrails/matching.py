@@ -9,15 +9,22 @@ import platform
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
 import numpy as np
 import re2
 
+from greffier.guardrails import automata
+
 HYPERSCAN = platform.machine() in {"x86_64", "AMD64"}
+_LIBRARY = ""
 if HYPERSCAN:  # on other machines the package has no wheel; the RE2 set below gives the same answers, slower
     import hyperscan
+
+    _LIBRARY = version("hyperscan")
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -166,13 +173,14 @@ def _automaton(triggers: tuple[tuple[str, bool], ...]) -> Any:
 
 
 def _hyperscan(triggers: tuple[tuple[str, bool], ...]) -> Any:
-    database = hyperscan.Database()
-    database.compile(
-        expressions=[_loosened(expression).encode() for expression, _ in triggers],
-        ids=list(range(len(triggers))),
-        elements=len(triggers),
-        flags=[_flags(expression, ignore_case) for expression, ignore_case in triggers],
-    )
+    expressions = [_loosened(expression).encode() for expression, _ in triggers]
+    flags = [_flags(expression, ignore_case) for expression, ignore_case in triggers]
+    name = sha256(repr((_LIBRARY, expressions, flags)).encode()).hexdigest()
+    database = _recalled(name)
+    if database is None:
+        database = hyperscan.Database()
+        database.compile(expressions=expressions, ids=list(range(len(triggers))), elements=len(triggers), flags=flags)
+        automata.remember(name, hyperscan.dumpb(database))
 
     def scan(data: bytes) -> list[int]:
         found: list[int] = []
@@ -181,6 +189,19 @@ def _hyperscan(triggers: tuple[tuple[str, bool], ...]) -> Any:
         return found
 
     return scan
+
+
+def _recalled(name: str) -> Any:
+    """The database as compiled by an earlier process; None if there is none that this machine can run."""
+    data = automata.recall(name)
+    if data is None:
+        return None
+    try:
+        database = hyperscan.loadb(data, hyperscan.HS_MODE_BLOCK)
+        database.scratch = hyperscan.Scratch(database)
+    except hyperscan.error:  # compiled for another processor
+        return None
+    return database
 
 
 def _note(index: int, _start: int, _end: int, _flags: int, found: Any) -> None:
