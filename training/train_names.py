@@ -42,9 +42,16 @@ def read_marked(data: Path) -> list[Marked]:
         for row in read_json(data / "injection.jsonl")
         if row["category"] in NO_NAMES or row["source"] in {"PolyAI banking77", "ASB agent tasks"}
     )
+    # Real prose holds some names nobody marked: of these texts only the words that are no known name teach.
     texts.extend(
-        Marked(t.text, (), t.lang, "plain") for t in attack_texts() if not t.label and t.context != "tool_output"
+        Marked(row["text"], (), row["lang"], "prose")
+        for row in read_json(data / "injection.jsonl")
+        if row["source"] in {"awesome-chatgpt-prompts", "self-instruct"}
     )
+    texts.extend(
+        Marked(row["text"].replace("\u241f", ""), (), "en", "plain") for row in read_json(data / "secrets.jsonl")
+    )
+    texts.extend(Marked(t.text, (), t.lang, "plain") for t in attack_texts() if not t.label)
     texts.extend(person_texts(11, 14, "own-synth"))
     return texts
 
@@ -78,7 +85,10 @@ class Prepared:
             sources += [text.source] * len(tokens)
             # Plain small words far from names teach little: one in five is kept.
             dull = (tokens.shape == LOWER_WORD) & (gold == 0) & (flags == COMMON)
-            keep.append(~dull | (np.arange(len(tokens)) % 5 == 0))
+            taught = ~dull | (np.arange(len(tokens)) % 5 == 0)
+            if text.source == "prose":
+                taught &= ((flags & (FIRST | LAST)) == 0) | ((flags & COMMON) != 0)
+            keep.append(taught)
         self.table = np.concatenate(tables)
         self.tags = np.concatenate(tags)
         self.source = np.array(sources)
@@ -136,7 +146,7 @@ def moves(sequences: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float64]:
 
 
 def source_weight(prepared: Prepared) -> npt.NDArray[np.float64]:
-    heavy = {"pii": 2.0, "own-synth": 1.0, "newspapers": 1.0, "plain": 1.0}
+    heavy = {"pii": 2.0, "own-synth": 1.0, "newspapers": 1.0, "plain": 1.0, "prose": 0.5}
     return np.array([heavy[name] for name in prepared.source])
 
 

@@ -1,8 +1,8 @@
 """Presidio's default recognisers without an NER model, on the same rows: run by run.py in an environment of its own.
 
 ``uv venv /tmp/presidio && uv pip install -p /tmp/presidio presidio-analyzer``, then
-``run.py --presidio /tmp/presidio/bin/python``. E-mail addresses in the corpus end in ``.example``, which Presidio rejects
-as no public suffix: its 0 there says nothing.
+``run.py --presidio /tmp/presidio/bin/python``. E-mail addresses in the corpus end in ``.example``, which Presidio
+rejects as no public suffix: its 0 there says nothing.
 """
 
 import json

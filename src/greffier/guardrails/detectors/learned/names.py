@@ -32,6 +32,8 @@ _QUIET: Final = 0.03
 _NEVER: Final = -1e9
 _WORD: Final = 3  # letters
 _GROWTH: Final = 2  # words
+_LONE: Final = 0.75
+"""A single word with a capital needs more evidence than a first name and a surname."""
 
 
 class Names:
@@ -73,7 +75,7 @@ class Names:
                 detector=self.name, type=kind, start=start, end=end, score=score, rule="tagger", data_class="personal"
             )
             for kind, start, end, score in self._spans(passage.text)
-            if score >= self._least[kind]
+            if score >= (self._least[kind] if kind == "ADDRESS" or " " in passage.text[start:end] else _LONE)
         )
 
     def _spans(self, text: str) -> list[tuple[str, int, int, float]]:
