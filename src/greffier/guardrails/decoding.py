@@ -5,6 +5,7 @@ import binascii
 import html
 import urllib.parse
 from collections.abc import Callable
+from functools import cache
 
 import ahocorasick
 import msgspec
@@ -67,18 +68,23 @@ _READINGS: tuple[Pattern, ...] = (
         if len(word) >= _SHORTEST_WORD
     ),
 )
-_HINTS = PatternSet(_PIECES + _READINGS)
+
+
+@cache
+def _hints() -> PatternSet:
+    """Compiled with the first screen that is built, and not by whoever only imports this module."""
+    return PatternSet(_PIECES + _READINGS)
 
 
 def reading_hints(text: str) -> frozenset[str]:
     """Which encodings the text may hold; one pass."""
-    found = _HINTS.candidates(Text(text))
+    found = _hints().candidates(Text(text))
     if not found:
         return frozenset()
     hints: set[str] = set()
     counts: dict[str, int] = {}
     for index in found:
-        kind, _, word = _HINTS.patterns[index].id.partition("-")
+        kind, _, word = _hints().patterns[index].id.partition("-")
         if word:
             counts[kind] = counts.get(kind, 0) + (2 if len(word) >= _LONG_WORD else 1)
         else:
@@ -92,9 +98,9 @@ def reading_hints(text: str) -> frozenset[str]:
 
 def _leet(text: str) -> bool:
     """Whether several words are written in leetspeak: a letter, a digit, a letter, and no identifier."""
-    index = next(i for i, pattern in enumerate(_HINTS.patterns) if pattern.id == "leet")
+    index = next(i for i, pattern in enumerate(_hints().patterns) if pattern.id == "leet")
     count = 0
-    for match in _HINTS.matches(index, Text(text)):
+    for match in _hints().matches(index, Text(text)):
         word = match.group()
         count += len(word) < _LONGEST_WORD
         if count >= _MIN_LEET:
@@ -112,7 +118,7 @@ def decoded_pieces(text: str, hints: frozenset[str]) -> list[Piece]:
     for index, pattern in enumerate(_PIECES):
         if pattern.id not in hints:
             continue
-        for match in _HINTS.matches(index, wrapped):
+        for match in _hints().matches(index, wrapped):
             start, end = wrapped.point(match.start()), wrapped.point(match.end())
             decoded = _DECODERS[pattern.id](text[start:end])
             if decoded and decoded != text[start:end]:
@@ -130,7 +136,7 @@ def spaced_pieces(text: str) -> list[Piece]:
     wrapped = Text(text)
     index = len(_PIECES)
     found = []
-    for match in _HINTS.matches(index, wrapped):
+    for match in _hints().matches(index, wrapped):
         start, end = wrapped.point(match.start(1)), wrapped.point(match.end(1))
         words = _close_up(text[start:end])
         if any(char.isalpha() for char in words):
