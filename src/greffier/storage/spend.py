@@ -89,10 +89,13 @@ class SqlSpendBook:
         """
         with _translated(), self._engine.begin() as connection:
             if seen is None:
-                moved = connection.execute(self._insert(_CURSOR).values(id=1, seq=cursor).on_conflict_do_nothing())
+                first = self._insert(_CURSOR).values(id=1, seq=cursor).on_conflict_do_nothing()
+                moved = connection.execute(first.returning(_CURSOR.c.seq))
             else:
-                moved = connection.execute(update(_CURSOR).where(_CURSOR.c.seq == seen).values(seq=cursor))
-            if moved.rowcount != 1:
+                moved = connection.execute(
+                    update(_CURSOR).where(_CURSOR.c.seq == seen).values(seq=cursor).returning(_CURSOR.c.seq)
+                )
+            if moved.first() is None:
                 return False
             if sums:
                 rows = [msgspec.structs.asdict(account) | {"micro": micro} for account, micro in sums.items()]

@@ -1,0 +1,96 @@
+"""Keys and spend on PostgreSQL keep the contracts of SQLite, and the gateway's role keeps its place."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from greffier.identity.ports import KeyStoreUnavailable
+from greffier.storage.keys import SqlKeyStore
+from greffier.storage.postgres.database import Database
+from greffier.storage.postgres.leader import PostgresLeader
+from greffier.storage.spend import SpendUnavailable, SqlSpendBook
+from greffier.testing.contracts.key_store import NOW, KeyStoreContract, a_key
+from greffier.testing.contracts.spend_book import SpendBookContract
+from greffier.testing.postgres_server import PostgresServer
+
+
+@pytest.fixture
+def store(gateway: Database) -> Iterator[SqlKeyStore]:
+    opened = SqlKeyStore(gateway.engine())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def book(gateway: Database) -> Iterator[SqlSpendBook]:
+    opened = SqlSpendBook(gateway.engine())
+    yield opened
+    opened.close()
+
+
+class TestPostgresKeyStore(KeyStoreContract):
+    pass
+
+
+class TestPostgresSpendBook(SpendBookContract):
+    pass
+
+
+def test_the_gateways_role_deletes_no_key_and_no_sum(gateway: Database) -> None:
+    with gateway.connect(statement_timeout_ms=5000, autocommit=True) as connection:
+        for statement in (
+            b"DELETE FROM api_keys",
+            b"TRUNCATE api_keys",
+            b"DELETE FROM api_key_store",
+            b"DELETE FROM spend",
+            b"DELETE FROM spend_cursor",
+            b"ALTER TABLE api_keys ADD COLUMN x integer",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_a_forgotten_key_keeps_its_id_and_loses_its_holder(store: SqlKeyStore) -> None:
+    record = a_key()
+    store.create(record)
+    store.forget(record.id, at_ms=NOW)
+    left = store.get(record.id)
+    assert (left.digest, left.label, left.groups, left.attributes, left.revoked_ms) == (record.digest, "", (), {}, NOW)
+
+
+def test_cut_connections_are_replaced_unseen(
+    server: PostgresServer, name: str, store: SqlKeyStore, book: SqlSpendBook
+) -> None:
+    store.generation()
+    book.cursor()
+    with psycopg.connect(server.url(name), autocommit=True) as owner:
+        owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'gateway'")
+    assert store.list() == ()
+    assert book.cursor() is None
+
+
+def test_a_database_out_of_reach_is_an_outage_and_says_no_address() -> None:
+    nowhere = Database("postgresql://gateway:s3cret@127.0.0.1:1/none")
+    with pytest.raises(KeyStoreUnavailable) as keys:
+        SqlKeyStore(nowhere.engine()).list()
+    with pytest.raises(SpendUnavailable) as spend:
+        SqlSpendBook(nowhere.engine()).cursor()
+    assert "s3cret" not in str(keys.value) + str(spend.value) + repr(nowhere)
+
+
+def test_one_of_many_leads_and_another_takes_over_when_its_connection_ends(
+    server: PostgresServer, name: str, gateway: Database
+) -> None:
+    first, second = PostgresLeader(gateway), PostgresLeader(gateway)
+    assert first.leads()
+    assert not second.leads()
+    assert first.leads()
+    with psycopg.connect(server.url(name), autocommit=True) as owner:
+        owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'gateway'")
+    assert second.leads()
+    assert not first.leads(), "it notices that it lost the lock before it works again"
+    second.close()
+    assert first.leads()
+    first.close()
+    assert not PostgresLeader(Database("postgresql://gateway@127.0.0.1:1/none")).leads()
