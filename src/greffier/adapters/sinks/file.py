@@ -8,6 +8,8 @@ from pathlib import Path
 
 from greffier.audit.shipping import Parcel, SinkUnavailable
 
+_US = 1_000_000
+
 
 class FileSink:
     """Appends one line per event, flushed to disk before it counts as delivered, and rotates by size and age.
@@ -91,13 +93,12 @@ class FileSink:
         return opened is not None and (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
     def _rotate(self) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        number = 0
-        while (target := self._path.with_name(f"{self._path.name}.{stamp}-{number:03}")).exists():
-            number += 1
+        target = self._path.with_name(f"{self._path.name}.{_stamp()}")
+        while target.exists():
+            target = self._path.with_name(f"{self._path.name}.{_stamp()}")
         self._close()
         self._path.rename(target)
-        for old in sorted(self._path.parent.glob(f"{self._path.name}.[0-9]*T*Z-*"))[: -self._keep]:
+        for old in sorted(self._path.parent.glob(f"{self._path.name}.[0-9]*T*.[0-9]*Z"))[: -self._keep]:
             old.unlink()
         self._flush_folder()
 
@@ -112,3 +113,9 @@ class FileSink:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _stamp() -> str:
+    """UTC to the microsecond, so that names sort by age however fast the file is rotated."""
+    now = time.time_ns() // 1000
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now // _US))}.{now % _US:06}Z"
