@@ -23,6 +23,7 @@ from greffier.core.clock import SystemClock
 from greffier.governance.privacy.handling import Desk
 from greffier.governance.privacy.law import law
 from greffier.governance.privacy.ports import SubjectStore
+from greffier.governance.privacy.processing import recipients_of
 from greffier.governance.privacy.replay import replay
 from greffier.identity.claims import Pseudonyms
 from greffier.storage.content import SqliteContentStore, open_content_store
@@ -141,14 +142,8 @@ def recipients(snapshot: Snapshot, tenant: str) -> tuple[str, ...]:
     """Who was sent data of a tenant's use cases (Art. 19): those the workspace names, and the providers of models."""
     found: dict[str, None] = {}
     for use_case in snapshot.use_cases.values():
-        if use_case.tenant != tenant:
-            continue
-        found |= dict.fromkeys(use_case.recipients)
-        for model in use_case.models:
-            for target in snapshot.models[model].targets if model in snapshot.models else ():
-                deployment = snapshot.deployments[target.deployment]
-                if deployment.location == "external":
-                    found[f"{deployment.provider} ({deployment.name}, {deployment.region})"] = None
+        if use_case.tenant == tenant:
+            found |= dict.fromkeys(recipients_of(snapshot, use_case))
     return tuple(found)
 
 

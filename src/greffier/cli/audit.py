@@ -26,6 +26,7 @@ from greffier.audit.proofs import newest, prove, prove_growth
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.verification import CLOCK_STEP_MS, Report, Verification, first_at
+from greffier.cli import reveal
 from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
@@ -34,6 +35,7 @@ from greffier.core.events import parse
 from greffier.storage.stores import Reader
 
 app = typer.Typer(help="Explain, verify, prove and export the evidence.", no_args_is_help=True)
+app.add_typer(reveal.app, name="reveal")
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 RequestId = Annotated[str, typer.Argument(help="The x-request-id of the answer.", metavar="REQUEST_ID")]

@@ -22,6 +22,10 @@ PARTS = {
     "review": "review",
     "models": "models",
     "audit": "audit",
+    "privacy": "privacy",
+    "dsr": "dsr",
+    "retention": "retention",
+    "restore": "restore",
     "incident": "incident",
 }
 """Command and the module under ``greffier.cli`` that holds it, in the order people meet them."""

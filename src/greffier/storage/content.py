@@ -188,6 +188,14 @@ class SqliteContentStore:
         """
         return self._listed(parts_table.c.tenant == tenant)
 
+    def of_event(self, tenant: str, event_id: str) -> list[StoredPart]:
+        """Parts of one request, oldest first.
+
+        Raises:
+            ContentUnavailable: The store is out of reach.
+        """
+        return self._listed(parts_table.c.tenant == tenant, parts_table.c.event_id == event_id)
+
     def parts(self, tenant: str, identifiers: Iterable[str]) -> list[StoredPart]:
         """Those of the named parts that exist.
 

@@ -1,0 +1,460 @@
+"""``greffier dsr``: requests of data subjects, from receipt to certificate (GDPR Art. 12, 15-22).
+
+Nothing that names the person is stored: they are turned into keyed references at once.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from greffier.app.privacy_desk import Office, open_office
+from greffier.app.recording import operator, record_act
+from greffier.audit.ports import ContentUnavailable, PartLabel
+from greffier.cli.explained import (
+    EndUserOption,
+    KeyOption,
+    PersonOption,
+    RefOption,
+    TenantOption,
+    WorkspaceOption,
+    Wrong,
+    explained,
+    iso,
+    moment_ms,
+    refs_of,
+    state_of,
+)
+from greffier.cli.output import Exit, JsonOption, out, print_json
+from greffier.config.loading import load_snapshot
+from greffier.config.paths import WorkspacePaths
+from greffier.config.snapshot import Snapshot
+from greffier.core.clock import SystemClock
+from greffier.core.events import Act, parse
+from greffier.governance.privacy.access import as_html, build_answer, portable
+from greffier.governance.privacy.deadlines import due_ms, extendable_until_ms
+from greffier.governance.privacy.handling import Handler, digest, new_request_id, person_of
+from greffier.governance.privacy.law import law
+from greffier.governance.privacy.ports import NotAllowed
+from greffier.governance.privacy.records import RequestType, SubjectRequest
+from greffier.storage.journal import open_reader
+
+app = typer.Typer(help="Requests of data subjects: open, identify, run, certify.", no_args_is_help=True)
+
+RequestId = Annotated[str, typer.Argument(help="Id of the request.", metavar="ID")]
+
+
+@app.command("open")
+def open_request(
+    *,
+    kind: Annotated[str, typer.Option("--type", help="access, rectify, erase, restrict, port, object or contest.")],
+    tenant: TenantOption,
+    end_user: EndUserOption = None,
+    person: PersonOption = None,
+    key: KeyOption = None,
+    ref: RefOption = None,
+    purpose: Annotated[str, typer.Option("--purpose", help="Purpose objected to or restricted; empty: all.")] = "",
+    received: Annotated[str, typer.Option("--received", help="When it arrived; default is now.")] = "",
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Enter a request; the deadline is computed from the law's data."""
+    with explained(as_json):
+        paths = state_of(workspace)
+        snapshot = load_snapshot(paths)
+        if kind not in law().requests:
+            raise Wrong(f"{kind!r} is no kind of request", f"Take one of: {', '.join(law().requests)}.")
+        if tenant not in snapshot.workspace.tenants:
+            raise Wrong(f"there is no tenant {tenant!r}", f"Take one of: {', '.join(snapshot.workspace.tenants)}.")
+        now = SystemClock().wall_ms()
+        received_ms = moment_ms(received) if received else now
+        if received_ms > now:
+            raise Wrong("the request would have arrived in the future", "Correct --received.")
+        request = SubjectRequest(
+            id=new_request_id(),
+            type=msgspec.convert(kind, RequestType),
+            tenant=tenant,
+            state="open",
+            received_ms=received_ms,
+            due_ms=due_ms(received_ms, law(), timezone=_timezone(snapshot)),
+            law=law().citation,
+            opened_by=operator(),
+            refs=refs_of(paths, tenant, end_user=end_user, person=person, key=key, ref=ref),
+            purpose=purpose,
+        )
+        with open_office(paths) as office:
+            details: dict[str, str | int | bool] = {"type": kind, "tenant": tenant, "due_ms": request.due_ms}
+            record_act(paths, "dsr.open", f"dsr:{request.id}", details=details)
+            office.requests.add(request)
+    _show(request, as_json)
+
+
+@app.command("list")
+def list_requests(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """List requests, the most urgent first."""
+    with explained(as_json), open_office(state_of(workspace)) as office:
+        requests = office.requests.all()
+    if as_json:
+        print_json([msgspec.to_builtins(request) for request in requests])
+        return
+    now = SystemClock().wall_ms()
+    table = Table(box=None)
+    for column in ("id", "type", "tenant", "state", "due"):
+        table.add_column(column, no_wrap=True)
+    for request in requests:
+        late = request.state not in {"done", "refused"} and now >= request.due_ms
+        table.add_row(
+            request.id, request.type, request.tenant, request.state, iso(request.due_ms) + (" LATE" if late else "")
+        )
+    out.print(table)
+
+
+@app.command()
+def show(request_id: RequestId, workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Show one request: state, deadline, steps done."""
+    with explained(as_json), open_office(state_of(workspace)) as office:
+        request = office.requests.get(request_id)
+    _show(request, as_json)
+
+
+@app.command()
+def identify(
+    request_id: RequestId,
+    how: Annotated[str, typer.Option("--how", help="How it was established who is asking (Art. 12(6)).")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Record how the person's identity was checked; nothing is run before."""
+    with explained(as_json):
+        if not how.strip():
+            raise Wrong("it must be said how", "Say it with --how, without naming the person.")
+        with _changing(workspace, request_id) as (paths, office, was):
+            state = "identified" if was.state == "open" else was.state
+            request = msgspec.structs.replace(was, identity_check=how, identified_by=operator(), state=state)
+            record_act(paths, "dsr.identify", f"dsr:{request_id}", reason=how)
+            office.requests.save(request, was)
+    _show(request, as_json)
+
+
+@app.command()
+def extend(
+    request_id: RequestId,
+    reason: Annotated[str, typer.Option("--reason", help="Complexity or number of requests (Art. 12(3)).")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Extend the deadline by two months, once, with a reason, while the first month runs."""
+    with explained(as_json):
+        snapshot = load_snapshot(state_of(workspace))
+        zone = _timezone(snapshot)
+        if not reason.strip():
+            raise Wrong("an extension needs a reason", "Say it with --reason; the person is told.")
+        with _changing(workspace, request_id) as (paths, office, was):
+            now = SystemClock().wall_ms()
+            if was.extended_ms is not None:
+                raise NotAllowed("the request was extended already")
+            if now >= extendable_until_ms(was.received_ms, law(), timezone=zone):
+                raise NotAllowed("the first month is over; an extension can no longer be told in time (Art. 12(3))")
+            due = due_ms(was.received_ms, law(), timezone=zone, extended=True)
+            request = msgspec.structs.replace(was, due_ms=due, extended_reason=reason, extended_ms=now)
+            record_act(paths, "dsr.extend", f"dsr:{request_id}", reason=reason, details={"due_ms": due})
+            office.requests.save(request, was)
+    _show(request, as_json)
+
+
+@app.command()
+def search(
+    request_id: RequestId,
+    words: Annotated[list[str], typer.Option("--for", help="Name, address, alias of the person; repeatable.")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Look for the person in all captured content of the tenant; candidates are listed, not shown.
+
+    The words are used and forgotten. What the operator confirms with 'dsr confirm' belongs to the request.
+    """
+    with explained(as_json), _changing(workspace, request_id) as (paths, office, request):
+        needles = [word.casefold() for word in words if word.strip()]
+        if not needles:
+            raise Wrong("there is nothing to look for", "Say what with --for.")
+        record_act(paths, "content.search", f"dsr:{request_id}", details={"words": len(needles)})
+        found = []
+        for part in office.content.of_tenant(request.tenant):
+            try:
+                text, _ = office.content.get(request.tenant, part.id)
+            except ContentUnavailable:
+                continue  # its key was destroyed: nobody can find anything in it
+            shown = _decoded(text).casefold()
+            if part.subject not in request.refs and any(needle in shown for needle in needles):
+                found.append(part)
+    if as_json:
+        print_json([msgspec.to_builtins(part) for part in found])
+        return
+    for part in found:
+        out.print(
+            f"{part.id}  {part.name} of {part.event_id}, {iso(part.stored_ms)}, {part.subject or '-'}", markup=False
+        )
+    out.print(f"{len(found)} parts of others may be about the person", markup=False)
+
+
+@app.command()
+def confirm(
+    request_id: RequestId,
+    part: Annotated[list[str] | None, typer.Option("--part", help="Part that 'search' listed; repeatable.")] = None,
+    ref: RefOption = None,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Confirm that parts or further references are about the person."""
+    with explained(as_json):
+        if not part and not ref:
+            raise Wrong("there is nothing to confirm", "Name --part or --ref.")
+        with _changing(workspace, request_id) as (paths, office, was):
+            if was.state == "running":
+                raise NotAllowed("the request is under way; open another one")
+            known = {found.id for found in office.content.parts(was.tenant, part or ())}
+            unknown = sorted(set(part or ()) - known)
+            if unknown:
+                raise Wrong(f"there is no part {unknown[0]} of this tenant", "Take ids from 'dsr search'.")
+            request = msgspec.structs.replace(
+                was,
+                refs=tuple(dict.fromkeys([*was.refs, *(ref or ())])),
+                parts=tuple(dict.fromkeys([*was.parts, *(part or ())])),
+            )
+            details: dict[str, str | int | bool] = {"parts": len(request.parts), "refs": len(request.refs)}
+            record_act(paths, "dsr.confirm", f"dsr:{request_id}", details=details)
+            office.requests.save(request, was)
+    _show(request, as_json)
+
+
+@app.command("except")
+def except_(
+    request_id: RequestId,
+    ground: Annotated[str, typer.Option("--ground", help="Where it stands, such as '17(3)(e)'.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it applies here; the person is told.")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Record an exception: something that is not done, on a ground the law knows, with its reason."""
+    with explained(as_json), _changing(workspace, request_id) as (paths, office, was):
+        grounds = law().requests[was.type].exceptions
+        if ground not in grounds:
+            known = "; ".join(f"{name}: {text}" for name, text in grounds.items()) or "none"
+            raise Wrong(f"{ground} is no exception to {law().requests[was.type].article}", f"Known: {known}")
+        request = msgspec.structs.replace(was, exceptions=(*was.exceptions, f"{ground}: {reason}"))
+        record_act(paths, "dsr.except", f"dsr:{request_id}", reason=reason, details={"ground": ground})
+        office.requests.save(request, was)
+    _show(request, as_json)
+
+
+@app.command()
+def refuse(
+    request_id: RequestId,
+    ground: Annotated[str, typer.Option("--ground", help="'12(2)', '12(5)', or an exception of the right.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; the person is told, and of their remedies (12(4)).")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse a request as a whole, on a ground the law knows."""
+    with explained(as_json), _changing(workspace, request_id) as (paths, office, was):
+        grounds = law().refusals | law().requests[was.type].exceptions
+        if ground not in grounds:
+            raise Wrong(f"{ground} is no ground to refuse", f"Known: {'; '.join(grounds)}")
+        if was.state == "running":
+            raise NotAllowed("the request is under way; let it end")
+        request = msgspec.structs.replace(was, state="refused", refused_reason=f"{ground}: {reason}")
+        record_act(paths, "dsr.refuse", f"dsr:{request_id}", reason=reason, details={"ground": ground})
+        office.requests.save(request, was)
+    _show(request, as_json)
+
+
+@app.command()
+def run(
+    request_id: RequestId,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the answer (access, port).")] = None,
+    redact: Annotated[list[str] | None, typer.Option("--redact", help="Words that name others; repeatable.")] = None,
+    text: Annotated[str, typer.Option("--text", help="The right data (rectify), or the decision (contest).")] = "",
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Carry out a request, or what is left of it after an interruption."""
+    with explained(as_json):
+        paths = state_of(workspace)
+        snapshot = load_snapshot(paths)
+        with open_office(paths) as office:
+            request = office.requests.get(request_id)
+            if request.state not in {"done", "refused"}:
+                _prepare(paths, office, snapshot, request, output=output, redact=tuple(redact or ()), text=text)
+            request = Handler(office.desk(snapshot)).run(request)
+    _show(request, as_json)
+
+
+@app.command()
+def check(request_id: RequestId, workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Ask every store for the person again, without changing anything; fail if a store that deletes has something."""
+    with explained(as_json):
+        paths = state_of(workspace)
+        with open_office(paths) as office:
+            request = office.requests.get(request_id)
+            if not request.refs:
+                raise Wrong(
+                    "the request no longer knows the person",
+                    "Open a new request that names the person, and check that one.",
+                    Exit.FAILED,
+                )
+            record_act(paths, "dsr.check", f"dsr:{request_id}")
+            found = [
+                {"store": store.name, "found": store.find(person_of(request)), "retains": store.retains}
+                for store in office.stores()
+            ]
+    if as_json:
+        print_json(found)
+    else:
+        for line in found:
+            out.print(f"{line['found']:>6}  {line['store']}  {line['retains']}", markup=False)
+    if any(line["found"] and not line["retains"] for line in found):
+        raise typer.Exit(int(Exit.FAILED))
+
+
+@app.command()
+def certificate(request_id: RequestId, workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Print the certificate or confirmation, and whether the log holds its digest."""
+    with explained(as_json):
+        paths = state_of(workspace)
+        with open_office(paths) as office:
+            request = office.requests.get(request_id)
+        if not request.outcome:
+            raise NotAllowed("the request is not done yet")
+        logged = digest(request.outcome) in _logged_digests(paths, request_id)
+        shown = request.outcome | {"digest": digest(request.outcome), "in_log": logged}
+    if as_json:
+        print_json(shown)
+    else:
+        out.print(json.dumps(shown, ensure_ascii=False, indent=2), markup=False)
+    if not logged:
+        raise typer.Exit(int(Exit.FAILED))
+
+
+# --- doing
+
+
+@contextmanager
+def _changing(workspace: Path, request_id: str) -> Iterator[tuple[WorkspacePaths, Office, SubjectRequest]]:
+    """A request that may still be changed.
+
+    Raises:
+        NotAllowed: It is over.
+    """
+    paths = state_of(workspace)
+    with open_office(paths) as office:
+        request = office.requests.get(request_id)
+        if request.state in {"done", "refused"}:
+            raise NotAllowed(f"the request is {request.state}")
+        yield paths, office, request
+
+
+def _prepare(
+    paths: WorkspacePaths,
+    office: Office,
+    snapshot: Snapshot,
+    request: SubjectRequest,
+    *,
+    output: Path | None,
+    redact: tuple[str, ...],
+    text: str,
+) -> None:
+    """What kinds of requests need before their steps run: an answer written, a text kept, a decision recorded.
+
+    Raises:
+        Wrong: An option is missing.
+        NotAllowed: The identity was not checked.
+    """
+    if not request.identity_check:
+        raise NotAllowed("nobody has recorded how the person's identity was checked ('greffier dsr identify')")
+    if request.type in {"access", "port"}:
+        if output is None:
+            raise Wrong("the answer needs a folder", "Name one with --output.")
+        record_act(paths, "content.export", f"dsr:{request.id}", details={"type": request.type})
+        answer = build_answer(request, office.stores(redact), snapshot, SystemClock().wall_ms())
+        _write_answer(output, portable(answer) if request.type == "port" else answer)
+    elif request.type in {"rectify", "contest"}:
+        if not text.strip():
+            raise Wrong("a text is needed", "Give it with --text.")
+        _supplement(office, request, text)
+
+
+def _supplement(office: Office, request: SubjectRequest, text: str) -> None:
+    """Keep what the person says is right, or what was decided, under their own key beside the content (Art. 16)."""
+    name = "rectification" if request.type == "rectify" else "decision"
+    if any(part.name == name for part in office.content.of_event(request.tenant, request.id)):
+        return  # kept before an interruption
+    label = PartLabel(subject=request.refs[0], purpose=request.purpose)
+    asyncio.run(office.content.put(request.tenant, request.id, {name: text.encode()}, label))
+
+
+def _write_answer(folder: Path, answer: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, data in (
+        ("answer.json", json.dumps(answer, ensure_ascii=False, indent=2) + "\n"),
+        ("answer.html", as_html(answer)),
+    ):
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(data)
+
+
+def _logged_digests(paths: WorkspacePaths, request_id: str) -> set[str]:
+    reader = open_reader(paths)
+    target = f"dsr:{request_id}"
+    try:
+        found = set()
+        for row in reader.scan():
+            if target.encode() in row.data:
+                event = parse(row.data)
+                if isinstance(event, Act) and event.target == target and "digest" in event.details:
+                    found.add(str(event.details["digest"]))
+        return found
+    finally:
+        reader.close()
+
+
+# --- showing
+
+
+def _decoded(text: bytes) -> str:
+    """The words of a part: JSON escapes undone, so that what is searched is what was said."""
+    shown = text.decode("utf-8", "replace")
+    try:
+        return json.dumps(json.loads(shown), ensure_ascii=False)
+    except ValueError:
+        return shown
+
+
+def _timezone(snapshot: Snapshot) -> str:
+    return snapshot.workspace.controller.timezone if snapshot.workspace.controller else "UTC"
+
+
+def _show(request: SubjectRequest, as_json: bool) -> None:
+    if as_json:
+        print_json(msgspec.to_builtins(request))
+        return
+    article = law().requests[request.type].article
+    out.print(f"{request.id}  {request.type} ({article}), {request.state}", markup=False, style="bold")
+    out.print(f"  received  {iso(request.received_ms)}, due {iso(request.due_ms)}", markup=False)
+    if request.extended_reason:
+        out.print(f"  extended  {request.extended_reason}", markup=False)
+    out.print(f"  identity  {request.identity_check or 'not checked yet'}", markup=False)
+    for reason in request.exceptions:
+        out.print(f"  except    {reason}", markup=False)
+    for step in request.steps:
+        out.print(f"  done      {step.name}  {iso(step.at_ms)}", markup=False)
+    if request.refused_reason:
+        out.print(f"  refused   {request.refused_reason}", markup=False)

@@ -1,0 +1,124 @@
+"""What can go wrong in the commands of data protection, said once, with remedies and exit codes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.markup import escape
+
+from greffier.app.privacy_desk import references_of
+from greffier.audit.ports import ContentUnavailable, JournalUnavailable
+from greffier.cli.output import Exit, fail
+from greffier.config.paths import WorkspacePaths
+from greffier.config.problems import ConfigError
+from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
+from greffier.identity.ports import KeyStoreUnavailable
+
+WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
+TenantOption = Annotated[str, typer.Option("--tenant", help="Inside which tenant.")]
+EndUserOption = Annotated[
+    list[str] | None, typer.Option("--end-user", help="The person as callers name them; repeatable.")
+]
+PersonOption = Annotated[
+    tuple[str, str] | None, typer.Option("--person", help="Issuer and subject of the person's access tokens.")
+]
+KeyOption = Annotated[list[str] | None, typer.Option("--key", help="Id of an API key the person holds; repeatable.")]
+RefOption = Annotated[
+    list[str] | None, typer.Option("--ref", help="Reference of the person as it stands in records; repeatable.")
+]
+
+
+class Wrong(Exception):  # noqa: N818 - carries a message and its remedy to the one place that prints them
+    """Something is wrong with what was asked."""
+
+    def __init__(self, message: str, remedy: str, code: Exit = Exit.USAGE) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.code = code
+
+
+_REMEDIES: tuple[tuple[type[Exception], str, Exit], ...] = (
+    (NotAllowed, "Do what the message says is missing, then repeat the command.", Exit.FAILED),
+    (NotFound, "Look at the list for its id.", Exit.FAILED),
+    (PrivacyUnavailable, "Check the files in .greffier and their disk, then repeat the command.", Exit.UNAVAILABLE),
+    (ContentUnavailable, "Check .greffier/content.db, its keys and their disk.", Exit.UNAVAILABLE),
+    (KeyStoreUnavailable, "Check .greffier/state.db and its disk.", Exit.UNAVAILABLE),
+    (JournalUnavailable, "Check .greffier/journal.db and its disk; nothing happens unrecorded.", Exit.UNAVAILABLE),
+    (OSError, "Check the file and its permissions.", Exit.UNAVAILABLE),
+)
+
+
+@contextmanager
+def explained(as_json: bool) -> Iterator[None]:
+    """Turn what was raised inside into a message, a remedy and an exit code."""
+    try:
+        yield
+    except Wrong as error:
+        _fail(str(error), error.remedy, error.code, as_json)
+    except ConfigError as error:
+        _fail(error.reason, error.remedy, Exit.CONFIG, as_json)
+    except tuple(kind for kind, _, _ in _REMEDIES) as error:
+        remedy, code = next((remedy, code) for kind, remedy, code in _REMEDIES if isinstance(error, kind))
+        _fail(str(error), remedy, code, as_json)
+
+
+def state_of(workspace: Path) -> WorkspacePaths:
+    """The workspace's paths.
+
+    Raises:
+        Wrong: It has no state folder yet.
+    """
+    paths = WorkspacePaths(workspace)
+    if not paths.state.is_dir():
+        remedy = "Name the workspace with --workspace; a new one has state once it has served or issued a key."
+        raise Wrong(f"{workspace} has no .greffier folder", remedy, Exit.CONFIG)
+    return paths
+
+
+def refs_of(
+    paths: WorkspacePaths,
+    tenant: str,
+    *,
+    end_user: list[str] | None,
+    person: tuple[str, str] | None,
+    key: list[str] | None,
+    ref: list[str] | None,
+) -> tuple[str, ...]:
+    """References of a person, from the options of a command.
+
+    Raises:
+        Wrong: The options name nobody.
+    """
+    refs = references_of(
+        paths, tenant, end_users=tuple(end_user or ()), person=person, keys=tuple(key or ()), refs=tuple(ref or ())
+    )
+    if not refs:
+        raise Wrong("nobody is named", "Say who with --end-user, --person, --key or --ref.")
+    return refs
+
+
+def iso(ms: int) -> str:
+    """A moment as people write it."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def moment_ms(text: str) -> int:
+    """A day or moment as people write it, in milliseconds since the epoch.
+
+    Raises:
+        Wrong: It is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Wrong(f"{text!r} is not a day or moment", "Write 2026-11-01 or 2026-11-01T08:00Z.") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _fail(message: str, remedy: str, code: Exit, as_json: bool) -> NoReturn:
+    if as_json:
+        fail(message, remedy, code=code, as_json=True)
+    fail(escape(message), escape(remedy), code=code)
