@@ -16,6 +16,8 @@ MAX_TOTAL_BYTES = 67_108_864
 SETTINGS_FILE = "greffier.yaml"
 FOLDERS = {"use_cases": ".yaml", "models": ".yaml", "policies": ".yaml", "guardrails": ".yaml", "prompts": ".md"}
 RESERVED = ("tools", "corpora", "evals")
+DOCUMENTS = "documents"
+"""What people write for the documents of compliance (``greffier docs``). No part of the bundle: nothing runs on it."""
 _IGNORED = ("readme.md",)
 _BESIDE = ("policies/tests", "guardrails/tests")  # cases for the test commands; they are no part of the configuration
 
@@ -65,6 +67,23 @@ def read_workspace(root: Path) -> tuple[dict[str, list[SourceFile]], list[Proble
         problems.append(
             _problem("settings_missing", SETTINGS_FILE, "The workspace has no greffier.yaml.", "Run 'greffier init'.")
         )
+    return found, problems
+
+
+def read_documents(root: Path, scope: str) -> tuple[dict[str, SourceFile], list[Problem]]:
+    """Read the files in ``documents/<scope>/`` and in its folder ``evidence/``, by path, within the same bounds."""
+    problems: list[Problem] = []
+    found: dict[str, SourceFile] = {}
+    budget = _Budget()
+    inside = root.resolve()
+    for folder in (f"{DOCUMENTS}/{scope}", f"{DOCUMENTS}/{scope}/evidence"):
+        for entry in _listed(root, folder, problems):
+            relative = f"{folder}/{entry}"
+            if entry.startswith(".") or (root / relative).is_dir() or budget.spent:
+                continue
+            source = _read(inside, relative, budget, problems)
+            if source is not None:
+                found[relative] = source
     return found, problems
 
 
@@ -127,7 +146,7 @@ def _listed(root: Path, folder: str, problems: list[Problem]) -> list[str]:
 
 def _lookalikes(root: Path) -> Iterator[Problem]:
     for entry in sorted(os.listdir(root)):  # noqa: PTH208 - names only
-        known = [*FOLDERS, *RESERVED] if (root / entry).is_dir() else [SETTINGS_FILE]
+        known = [*FOLDERS, *RESERVED, DOCUMENTS] if (root / entry).is_dir() else [SETTINGS_FILE]
         if entry in known or entry.startswith("."):
             continue
         advice = did_you_mean(entry, known)
