@@ -1,7 +1,7 @@
 """Certificates for peers of tests: one authority, a server on loopback, a client, and a stranger nobody trusts."""
 
-import datetime
 import ipaddress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_DAY = datetime.timedelta(days=1)
+_DAY = timedelta(days=1)
 
 
 class Certificates:
@@ -79,7 +79,7 @@ def _authority(common: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificat
 
 
 def _builder(subject: x509.Name, issuer: x509.Name) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -162,6 +162,10 @@ class Rows:
         """How many."""
         return len(self.rows)
 
+    def first(self) -> int:
+        """Nothing was dropped."""
+        return 1
+
     def read(self, start: int, limit: int) -> list[Sequenced]:
         """See `JournalReader.read`."""
         return self.rows[start - 1 : start - 1 + limit]

@@ -25,6 +25,7 @@ from greffier.core.deployment import Timeouts
 from greffier.core.errors import Code, GreffierError
 
 _EXTRAS = {"otlp": "", "kafka": "kafka", "nats": "nats"}
+_PART = 0.9  # a sink gives up before its shipper does, so that it says why
 _SYSLOG_PORT = 6514  # RFC 5425 section 4.1
 
 
@@ -107,7 +108,8 @@ def _build(name: str, settings: SinkSettings, root: Path) -> Sink:  # noqa: PLR0
         case "kafka":
             servers = [f"{host}:{port}" for host, port in _servers(name, settings, 9093)]
             module = import_module("greffier.adapters.sinks.kafka")
-            return cast("Sink", module.KafkaSink(servers, _topic(name, settings), _tls(settings, root)))
+            tls, timeout_s = _tls(settings, root), settings.timeout_s * _PART
+            return cast("Sink", module.KafkaSink(servers, _topic(name, settings), tls, timeout_s=timeout_s))
         case "nats":
             scheme = "tls" if _scheme(settings) == "tls" else "nats"
             urls = [f"{scheme}://{host}:{port}" for host, port in _servers(name, settings, 4222)]

@@ -1,3 +1,4 @@
+# ruff: noqa: D102, S101 - a test is named after what it proves, and pytest asserts
 """What every sink keeps to, whatever stands behind it."""
 
 import asyncio
