@@ -21,8 +21,10 @@ from greffier.app.privacy_desk import replay_erasures
 from greffier.app.processes import raise_file_limit
 from greffier.app.retention import InForce, retention
 from greffier.app.sealing import sealing
+from greffier.app.shipping import shipping
 from greffier.app.spending import bookkeeping
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
+from greffier.audit.shipping import SinkUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.governance.privacy.ports import NotAllowed, PrivacyUnavailable
@@ -205,7 +207,14 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
     try:
         paths.ensure()
         await _supervise(paths, options, snapshot, started)
-    except (JournalUnavailable, SpendUnavailable, ContentUnavailable, PrivacyUnavailable, NotAllowed) as error:
+    except (
+        JournalUnavailable,
+        SpendUnavailable,
+        ContentUnavailable,
+        PrivacyUnavailable,
+        NotAllowed,
+        SinkUnavailable,
+    ) as error:
         raise StartFailed(str(error)) from error
     except OSError as error:
         raise StartFailed(f"the state folder cannot be used: {error}") from error
@@ -223,6 +232,8 @@ async def _supervise(
         workers = [Worker(number, options, listener, metrics) for number in range(options.workers)]
         stopping = _on_signals(workers)
         chronicle = await stack.enter_async_context(chronicling(paths, snapshot.workspace.audit))
+        # Before the sealer, so that it ends after it: the stop and the last events still reach the sinks.
+        await stack.enter_async_context(shipping(paths, snapshot, metrics))
         await stack.enter_async_context(sealing(paths, snapshot.workspace.audit))
         await stack.enter_async_context(bookkeeping(paths))
         # A restored backup is cleaned before anything is served from it.

@@ -81,6 +81,11 @@ class WorkspacePaths:
         return self.state / "schemas"
 
     @property
+    def sinks(self) -> Path:
+        """How far each sink is, and what it refused."""
+        return self.state / "sinks"
+
+    @property
     def run(self) -> Path:
         """Sockets, pids and addresses of running processes, mode 0700."""
         return self.state / "run"
