@@ -168,6 +168,7 @@ class FrontDoor:
             warnings.append("the configuration could not be confirmed for longer than max_snapshot_age_s")
         if keys.error:
             warnings.append(f"the key store is out of reach for {keys.age_s:.0f} s: {keys.error}")
+        warnings += self._plant.guard_services.warnings()
         warnings += [f"issuer {i.issuer}: {i.error}" for i in self._plant.issuer_keys.health() if i.error]
         return {
             "version": greffier.__version__,

@@ -6,6 +6,7 @@ from random import SystemRandom
 from greffier.adapters.providers.build import build_provider
 from greffier.adapters.secrets.references import resolve_value
 from greffier.app import optional
+from greffier.app.guarding import GuardServices
 from greffier.app.measured import MeasuredJournal
 from greffier.app.observers import Observers
 from greffier.app.references import References
@@ -111,6 +112,7 @@ class Plant:
         self.health = HealthBoard(clock, SystemRandom())
         self.freshness = Freshness(clock)
         self.providers = Providers(paths)
+        self.guard_services = GuardServices(paths.root)
 
     def sealed(self) -> tuple[int, int]:
         """Events under the newest checkpoint, and events that wait for one; as the files say, unverified."""
@@ -143,6 +145,7 @@ class Plant:
         self._privacy.close()
         await self.issuer_keys.close()
         await self.providers.close()
+        await self.guard_services.close()
         await self.limits.close()
         self.reviews.close()
         await self.journal.close()

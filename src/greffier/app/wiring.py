@@ -40,7 +40,8 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
     """
     workspace = snapshot.workspace
     clock = plant.clock
-    guard = Guard(snapshot.screens, snapshot.topics, clock=clock)
+    service = plant.guard_services.for_settings(workspace.guardrails_service)
+    guard = Guard(snapshot.screens, snapshot.topics, clock=clock, service=service)
     router = Router(snapshot.models, snapshot.deployments, plant.health, SystemRandom(), clock)
     entrance = Entrance(
         authenticators=Authenticators(plant.directory, _tokens(plant, snapshot)),

@@ -9,6 +9,7 @@ from greffier.audit.settings import AuditSettings
 from greffier.audit.sink_settings import SinkSettings
 from greffier.config.storage_settings import StorageSettings
 from greffier.core.settings import Identifier, Settings
+from greffier.guardrails.settings import ServiceSettings
 from greffier.identity.settings import IdentitySettings, TenantSettings
 from greffier.limits.settings import LimitsSettings
 from greffier.llm.settings import DeploymentSettings
@@ -102,6 +103,7 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     retention: tuple[RetentionRule, ...] = ()
     sinks: dict[Identifier, SinkSettings] = {}
     storage: StorageSettings = StorageSettings()
+    guardrails_service: ServiceSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
 
 

@@ -15,8 +15,8 @@ from greffier.guardrails.conversation import rewrite_message, rewrite_request
 from greffier.guardrails.detectors.leak import prompt_leaks
 from greffier.guardrails.engine import Engine, is_entity
 from greffier.guardrails.normalise import views
-from greffier.guardrails.outside import Outside, Walk, ask_outside
-from greffier.guardrails.ports import OutsideDetector, Passage, Provenance
+from greffier.guardrails.outside import Outside, Walk, ask_outside, measure_outside
+from greffier.guardrails.ports import Measured, OutsideDetector, Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
 from greffier.guardrails.reviews import preview_of
@@ -260,6 +260,23 @@ class Guard:
                 f"Use one of: {', '.join(sorted(self._screens))}.",
             )
         return screen
+
+    async def measure(self, name: str, passages: Sequence[Passage], *, scores: bool = False) -> tuple[Measured, ...]:
+        """Measure passages with a screen's detectors and decide nothing; what ``guard serve`` does for gateways.
+
+        Raises:
+            GreffierError: There is no such screen.
+            DetectorError: A classifier could not tell its scores.
+        """
+        screen = self.screen(name)
+        outside = Outside(await measure_outside(name, screen.outside, tuple(passages), scores=scores))
+        found = []
+        for passage in passages:
+            measured = screen.engine.measure(passage)
+            if scores:
+                measured = msgspec.structs.replace(measured, scores=screen.engine.scores(passage))
+            found.append(outside.joined(passage, measured) if screen.outside else measured)
+        return tuple(found)
 
     async def screen_input(
         self, request: ChatRequest, grant: Grant, *, approved: bool = False

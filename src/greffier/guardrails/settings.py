@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from greffier.core.settings import Identifier, Settings
+from greffier.core.settings import Identifier, SecretRef, Settings, ValueOrEnv
 
 Action = Literal["allow", "flag", "redact", "pseudonymise", "on_premises", "require_approval", "escalate", "deny"]
 Score = Annotated[float, Meta(ge=0, le=1)]
@@ -43,7 +43,7 @@ class ScreenSettings(Settings, frozen=True, kw_only=True):
     ``on_unavailable``: what happens when a detector fails. ``by_risk_class`` denies for high risk and limited risk, and
     flags for minimal risk. Writing ``flag`` is legal, and announced at every start.
     ``review_wait_s``: how long a request that a rule escalates waits for the reviewer; 0 refuses it at once, with the
-    address of the review. ``review_deadline_s``: after that long an undecided review expires; an approval lasts as long.
+    address of the review. ``review_deadline_s``: after that long an undecided review expires, and so does an approval.
     """
 
     title: str = ""
@@ -57,6 +57,23 @@ class ScreenSettings(Settings, frozen=True, kw_only=True):
     output_schema: dict[str, Any] | None = None
     review_wait_s: Annotated[int, Meta(ge=0, le=300)] = 0
     review_deadline_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
+
+
+class ServiceSettings(Settings, frozen=True, kw_only=True):
+    """Where ``greffier guard serve`` runs, if detectors shall not run in the gateway: a Unix socket, or a URL.
+
+    ``token``: what ``guard serve --token`` expects. ``deadline_ms``: after that long a detector counts as unavailable,
+    and the screen's ``on_unavailable`` decides. ``hedge_after_ms``: a second attempt starts then; the first answer
+    counts. ``max_batch``: most texts per call; a longer conversation is sent in several calls side by side.
+    """
+
+    socket: str | None = None
+    url: ValueOrEnv | None = None
+    token: SecretRef | None = None
+    deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] = 250
+    hedge_after_ms: Annotated[int, Meta(ge=1, le=60_000)] = 50
+    max_batch: Annotated[int, Meta(ge=1, le=4096)] = 64
+    max_connections: Annotated[int, Meta(ge=1, le=1024)] = 64
 
 
 class TopicSettings(Settings, frozen=True, kw_only=True):

@@ -103,7 +103,12 @@ class ReviewDesk:
         review_id = new_id("rev")
         preview = await self._guard.preview(held.request, grant)
         parts = {"input": _ENCODER.encode(held.request), "preview": preview.encode()}
-        label = PartLabel(use_case=grant.use_case, purpose=grant.purpose, data_classes=grant.data_classes)
+        label = PartLabel(
+            subject=grant.subject,
+            use_case=grant.use_case,
+            purpose=grant.purpose,
+            data_classes=grant.data_classes,
+        )
         kept = await self._content.put(grant.tenant, review_id, parts, label)
         now_ms = self._clock.wall_ms()
         review = Review(

@@ -29,6 +29,7 @@ class HttpClient:
         origin: Where to connect.
         tls: Client context; required for ``https``.
         proxy: Forward proxy, if the way out leads through one.
+        socket_path: Unix socket to connect to instead of the origin's host; the origin then only names the server.
         timeouts: For connecting, for the first byte and for the whole exchange.
         max_connections: Most connections at a time; further requests wait at most ``connect_s`` for one.
         max_answer_bytes: Most bytes of a body.
@@ -40,6 +41,7 @@ class HttpClient:
         *,
         tls: ssl.SSLContext | None = None,
         proxy: Proxy | None = None,
+        socket_path: str | None = None,
         timeouts: Timeouts,
         max_connections: int = 256,
         max_answer_bytes: int = 16_777_216,
@@ -47,6 +49,7 @@ class HttpClient:
         self._origin = origin
         self._tls = tls if origin.scheme == "https" else None
         self._proxy = proxy
+        self._socket_path = socket_path
         self._timeouts = timeouts
         self._max_answer_bytes = max_answer_bytes
         self._slots = asyncio.Semaphore(max_connections)
@@ -179,6 +182,8 @@ class HttpClient:
     async def _connect(self) -> Connection:
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
+                if self._socket_path is not None:
+                    return await self._dial_socket(self._socket_path)
                 if self._proxy is not None:
                     return await self._connect_through(self._proxy)
                 return await self._dial(self._origin.host, self._origin.port, self._tls)
@@ -206,6 +211,17 @@ class HttpClient:
             else:
                 return connection
         raise HttpError(Fault.CONNECT_FAILED, reason)
+
+    async def _dial_socket(self, path: str) -> Connection:
+        try:
+            _, connection = await asyncio.get_running_loop().create_unix_connection(
+                lambda: Connection(self._lost), path
+            )
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise HttpError(Fault.CONNECT_FAILED, error.strerror or type(error).__name__) from None
+        return connection
 
     async def _connect_through(self, proxy: Proxy) -> Connection:
         if self._tls is None:

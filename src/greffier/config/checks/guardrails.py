@@ -32,6 +32,7 @@ _MISSPELT = 0.8  # this much alike is an error: the rule would silently never fi
 
 def check_guardrails(sources: Sources) -> Iterator[Problem]:
     """Check every screen and every topic."""
+    yield from _service(sources)
     for place in sources.screens.values():
         yield from _rules(place, sources)
         yield from _detectors(place)
@@ -47,6 +48,28 @@ def check_guardrails(sources: Sources) -> Iterator[Problem]:
             yield from _output_schema(place, place.value.output_schema)
     for topic in sources.topics.values():
         yield from _topic(topic)
+
+
+def _service(sources: Sources) -> Iterator[Problem]:
+    place = sources.settings
+    service = place.value.guardrails_service if place else None
+    if place is None or service is None:
+        return
+    if (service.socket is None) == (service.url is None):
+        yield place.problem(
+            ("guardrails_service",),
+            "wrong_value",
+            "The guard service is reached by a socket or by a URL.",
+            "Write either 'socket: PATH' or 'url: http://HOST:PORT'.",
+        )
+    if service.hedge_after_ms >= service.deadline_ms:
+        yield place.problem(
+            ("guardrails_service", "hedge_after_ms"),
+            "wrong_value",
+            "A second attempt would start only after the deadline.",
+            "Make 'hedge_after_ms' smaller than 'deadline_ms'.",
+            warning=True,
+        )
 
 
 def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem]:
