@@ -10,9 +10,10 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.storage import storage_in_force
 from greffier.identity.ports import KeyStoreUnavailable
+from greffier.storage.administration import Administration
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
-from greffier.storage.stores import Reader, Stores, StoresUnavailable, open_stores
+from greffier.storage.stores import Reader, Stores, StoresUnavailable, open_administration, open_stores
 
 
 def stores_of(paths: WorkspacePaths) -> Stores:
@@ -26,6 +27,23 @@ def stores_of(paths: WorkspacePaths) -> Stores:
     settings = storage_in_force(paths)
     url = resolve_secret(settings.url, paths.root) if settings.url else None
     return open_stores(paths, settings, url)
+
+
+def administration_of(paths: WorkspacePaths) -> Administration | None:
+    """What ``greffier db`` works with; None where everything is in SQLite.
+
+    Raises:
+        ConfigError: The settings cannot be read.
+        SecretMissing: An address is not where they say.
+        StoresUnavailable: The database cannot be used.
+        DatabaseUnavailable: An address cannot be understood.
+    """
+    settings = storage_in_force(paths)
+    if settings.url is None:
+        return None
+    gateway = resolve_secret(settings.url, paths.root)
+    owner = resolve_secret(settings.admin_url, paths.root) if settings.admin_url else gateway
+    return open_administration(settings, owner, gateway)
 
 
 def open_journal(paths: WorkspacePaths, settings: AuditSettings, *, spooled: bool = False) -> Journal:

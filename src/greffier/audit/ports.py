@@ -55,6 +55,10 @@ class JournalReader(Protocol):
         """Number of events."""
         ...
 
+    def first(self) -> int:
+        """The lowest ``seq`` that is kept; more than 1 where retention has dropped what came before."""
+        ...
+
     def read(self, start: int, limit: int) -> list[Sequenced]:
         """Events with ``seq >= start``, in order, at most ``limit``."""
         ...

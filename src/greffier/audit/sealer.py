@@ -247,7 +247,8 @@ class Sealer:
     def _check_rows(self, start: int, end: int) -> None:
         """Compare the events with leaves ``[start, end)``, which lie in one or two tiles, with those tiles."""
         nodes = TileNodes(self._store, self._last.size if self._last else 0)
-        rows = {row.seq: row for row in self._reader.read(start + 1, end - start)}
+        start = max(start, self._reader.first() - 1)  # what retention dropped is left to the entry bundles
+        rows = {row.seq: row for row in self._reader.read(start + 1, end - start)} if start < end else {}
         for index in range(start, end):
             check_row(rows.get(index + 1), index, nodes(0, index))
 

@@ -15,9 +15,11 @@ from greffier.audit.merkle import EMPTY_ROOT, Frontier, frontier_at, leaf_hash, 
 from greffier.audit.ports import JournalReader
 from greffier.audit.sealer import read_note
 from greffier.audit.tiles import HEIGHT, WIDTH, BadLog, TileNodes, TileStore
-from greffier.core.events import parse
+from greffier.core.events import Act, parse
 
 CLOCK_STEP_MS = 60_000  # events of parallel requests are written out of order by less than this
+PRUNED = "journal.prune"
+"""The act that says up to which event retention dropped the journal; its ``first_seq`` is the first one left."""
 _MOST_FINDINGS = 100
 
 
@@ -106,6 +108,9 @@ class Verification:
         self._checkpoints = 0
         self._events = 0
         self._latest_ts = 0
+        self._first = 1
+        self._dropped_seq = 0
+        self._pruned_to = 1
         self._frontier = Frontier()
         self._upper: list[list[bytes]] = []
 
@@ -116,6 +121,7 @@ class Verification:
             JournalUnavailable: The journal cannot be read.
         """
         size = self._reader.size()
+        self._first = self._reader.first()
         start = 0
         sealed = 0
         with contextlib.suppress(_TooMany):
@@ -129,6 +135,11 @@ class Verification:
             for checkpoint, name in self._heads:
                 self._error("missing", f"{name} signs {checkpoint.size} events; the log has {sealed}")
             self._tail(sealed)
+            if self._dropped_seq >= self._pruned_to:
+                message = (
+                    f"the journal begins with event {self._first}, and no record says that earlier ones were pruned"
+                )
+                self._error("missing", message, self._dropped_seq)
         unsealed = max(0, size - sealed)
         return Report(self._newest, start + 1, self._events, unsealed, self._checkpoints, tuple(self._findings))
 
@@ -223,7 +234,9 @@ class Verification:
             self._error("tile", str(error))
             leaves = [leaf or EMPTY_ROOT for leaf in own]
         for seq, mine, sealed in zip(range(first, first + width), own, leaves, strict=True):
-            if mine is None:
+            if mine is None and seq < self._first:
+                self._dropped_seq = seq
+            elif mine is None:
                 self._error("missing", f"event {seq} was sealed but is missing from the journal", seq)
             elif mine != sealed:
                 self._error("changed", f"event {seq} in the journal is not the one that was sealed", seq)
@@ -279,6 +292,8 @@ class Verification:
             except msgspec.DecodeError:
                 self._error("format", f"event {seq} cannot be read", seq)
                 continue
+            if isinstance(event, Act) and event.action == PRUNED:
+                self._pruned_to = max(self._pruned_to, int(event.details.get("first_seq", 1)))
             if event.ts < self._latest_ts - CLOCK_STEP_MS:
                 behind = (self._latest_ts - event.ts) // 1000
                 message = f"event {seq} is dated {behind} s before an event that precedes it: the clock went back"

@@ -22,11 +22,14 @@ PARTS = {
     "review": "review",
     "models": "models",
     "audit": "audit",
+    "sinks": "sinks",
+    "db": "db",
     "privacy": "privacy",
     "dsr": "dsr",
     "retention": "retention",
     "restore": "restore",
     "incident": "incident",
+    "docs": "docs",
 }
 """Command and the module under ``greffier.cli`` that holds it, in the order people meet them."""
 

@@ -228,6 +228,10 @@ class SqliteJournalReader:
         """
         return int(self._fetch(select(func.coalesce(func.max(events.c.seq), 0)))[0][0])
 
+    def first(self) -> int:
+        """The lowest ``seq`` that is kept: 1, for nothing is ever dropped from the file."""
+        return 1
+
     def read(self, start: int, limit: int) -> list[Sequenced]:
         """Events with ``seq >= start``, in order, at most ``limit``.
 

@@ -1,6 +1,7 @@
-"""Opens each store where the workspace keeps it: SQLite files of its own, or a PostgreSQL database for many machines."""
+"""Opens each store where the workspace keeps it: in SQLite files, or in one PostgreSQL database for many machines."""
 
 from importlib import import_module
+from types import ModuleType
 from typing import Protocol, cast
 
 from greffier.audit.ports import Journal, Leader
@@ -8,6 +9,7 @@ from greffier.audit.settings import AuditSettings
 from greffier.audit.verification import FiledReader
 from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
+from greffier.storage.administration import Administration
 from greffier.storage.journal import SqliteJournal, SqliteJournalReader
 from greffier.storage.keys import SqliteKeyStore, SqlKeyStore
 from greffier.storage.spend import SqliteSpendBook, SqlSpendBook
@@ -121,8 +123,22 @@ def open_stores(paths: WorkspacePaths, settings: StorageSettings, url: str | Non
     """
     if url is None:
         return SqliteStores(paths)
+    return cast("Stores", _postgres("stores").PostgresStores(paths, settings, url))
+
+
+def open_administration(settings: StorageSettings, owner_url: str, gateway_url: str) -> Administration:
+    """What an owner does to the database.
+
+    Raises:
+        StoresUnavailable: The database cannot be used.
+    """
+    module = _postgres("administration")
+    return cast("Administration", module.PostgresAdministration(owner_url, gateway_url, settings.connect_timeout_s))
+
+
+def _postgres(name: str) -> ModuleType:
+    # Loaded by name: without a database, neither its driver nor the time to import it is needed.
     try:
-        module = import_module("greffier.storage.postgres.stores")
+        return import_module(f"greffier.storage.postgres.{name}")
     except ModuleNotFoundError as error:
         raise StoresUnavailable(f"{error.name} is missing; install greffier[postgres]") from error
-    return cast("Stores", module.PostgresStores(paths, settings, url))

@@ -1,5 +1,6 @@
 """Reads the journal on PostgreSQL. Partitions follow one another as ``seq`` does: a page reads few of them."""
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,7 @@ class PostgresJournalReader:
     def __init__(self, database: Database) -> None:
         """Make a pool; the first question connects."""
         self._engine = database.engine(statement_timeout_ms=_PATIENCE_MS)
+        weakref.finalize(self, self._engine.dispose)  # a sealer keeps its reader for life and never closes it
 
     def close(self) -> None:
         """Release the connections."""

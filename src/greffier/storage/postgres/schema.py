@@ -3,11 +3,11 @@
 from importlib import import_module
 from typing import Any
 
-import msgspec
 import psycopg
 from psycopg import sql
 from sqlalchemy.exc import SQLAlchemyError
 
+from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch, SchemaState
 from greffier.storage.postgres.database import Database, reason_of
 
 REVISIONS = ("0001", "0002")
@@ -30,34 +30,6 @@ _FUNCTIONS = ("journal_append",)
 _LOCK = 0x67726566_0001  # advisory lock held while the schema is changed: "gref"
 _UPGRADE_MS = 600_000
 _QUESTION_MS = 5_000
-
-
-class SchemaMismatch(Exception):  # noqa: N818 - named for the condition; the start stops on it
-    """The schema is not the one this version works with. The message says what to run."""
-
-
-class DatabaseUnavailable(Exception):  # noqa: N818 - named for the condition
-    """The database cannot be reached or refused; the message says why, without its address."""
-
-
-class SchemaState(msgspec.Struct, frozen=True):
-    """What was found in a database.
-
-    Attributes:
-        revision: Revision of the schema; empty where there is none.
-        wanted: The revision this version works with.
-        server: Version of the server.
-        user: As whom we are connected.
-        may_change_journal: Whether that user could change or delete records of the journal.
-        fsync: Whether the server waits for its disk.
-    """
-
-    revision: str
-    wanted: str
-    server: str
-    user: str
-    may_change_journal: bool
-    fsync: bool
 
 
 def inspect(database: Database) -> SchemaState:
@@ -118,8 +90,8 @@ def upgrade(owner: Database, gateway_user: str) -> tuple[str, str]:
     command = import_module("alembic.command")
     configuration = import_module("alembic.config").Config()
     configuration.set_main_option("script_location", "greffier:storage/migrations")
+    engine = owner.engine(statement_timeout_ms=_UPGRADE_MS)
     try:
-        engine = owner.engine(statement_timeout_ms=_UPGRADE_MS)
         with engine.connect() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_LOCK,))
             connection.commit()  # the lock is the session's
@@ -134,13 +106,14 @@ def upgrade(owner: Database, gateway_user: str) -> tuple[str, str]:
             _grant(driver, gateway_user)
             after = _revision(driver)
             driver.commit()
-        engine.dispose()
     except psycopg.Error as error:
         raise DatabaseUnavailable(f"the database refused the upgrade: {reason_of(error)}") from error
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None)
         why = reason_of(cause) if isinstance(cause, psycopg.Error) else type(error).__name__
         raise DatabaseUnavailable(f"the database refused the upgrade: {why}") from error
+    finally:
+        engine.dispose()
     return before, after
 
 
@@ -148,6 +121,8 @@ def _grant(connection: "psycopg.Connection[Any]", user: str) -> None:
     (owner,) = _one(connection, "SELECT current_user::text")
     if not user or user == owner:
         return
+    # Appending may attach a new day, and PostgreSQL refuses that beside a change of rights: one after the other.
+    connection.execute("SELECT seq FROM journal_head FOR UPDATE")
     role = sql.Identifier(user)
     (schema,) = _one(connection, "SELECT current_schema()::text")
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role))

@@ -5,12 +5,13 @@ from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
 from greffier.identity.ports import KeyStoreUnavailable
+from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import BadDatabaseUrl, Database
 from greffier.storage.postgres.journal import PostgresJournal
 from greffier.storage.postgres.leader import PostgresLeader
 from greffier.storage.postgres.reader import PostgresJournalReader
-from greffier.storage.postgres.schema import DatabaseUnavailable, SchemaMismatch, check
+from greffier.storage.postgres.schema import check
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, StoresUnavailable
 
