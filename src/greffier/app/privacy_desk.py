@@ -9,6 +9,7 @@ import msgspec
 from greffier.app.recording import operator, record_act
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
+from greffier.app.stores import open_keys, open_reader
 from greffier.app.subject_stores import (
     BackupConnector,
     ContentConnector,
@@ -29,8 +30,7 @@ from greffier.identity.claims import Pseudonyms
 from greffier.storage.content import SqliteContentStore, open_content_store
 from greffier.storage.erasures import SqlErasureLedger
 from greffier.storage.inventory import state_entries
-from greffier.storage.journal import open_reader
-from greffier.storage.keys import SqliteKeyStore
+from greffier.storage.keys import SqlKeyStore
 from greffier.storage.privacy import SqlConsentLedger, SqlHolds, SqlReveals, SqlSubjectRequests
 from greffier.storage.privacy_db import open_privacy
 
@@ -40,7 +40,7 @@ class Office(msgspec.Struct, frozen=True):
 
     paths: WorkspacePaths
     content: SqliteContentStore
-    keys: SqliteKeyStore
+    keys: SqlKeyStore
     ledger: SqlConsentLedger
     holds: SqlHolds
     reveals: SqlReveals
@@ -91,7 +91,7 @@ def open_office(paths: WorkspacePaths) -> Iterator[Office]:
         stack.callback(database.close)
         content = open_content_store(paths)
         stack.callback(content.close)
-        keys = SqliteKeyStore(paths.state_db)
+        keys = open_keys(paths)
         stack.callback(keys.close)
         erasures = SqlErasureLedger(paths)
         stack.callback(erasures.close)

@@ -20,7 +20,7 @@ from greffier.governance.privacy.ports import (
 from greffier.identity.keys import KeyRecord
 from greffier.identity.ports import KeyNotFound, KeyStoreUnavailable
 from greffier.storage.content import SqliteContentStore, StoredPart
-from greffier.storage.keys import SqliteKeyStore
+from greffier.storage.keys import SqlKeyStore
 
 _KEY_REF = "key:"
 
@@ -159,7 +159,7 @@ class KeyConnector:
     holds = frozenset({"state.db:api_keys", "state.db:api_key_store"})
     retains = ""
 
-    def __init__(self, store: SqliteKeyStore, now_ms: int) -> None:
+    def __init__(self, store: SqlKeyStore, now_ms: int) -> None:
         self._store = store
         self._now_ms = now_ms
 
@@ -308,7 +308,16 @@ def impersonal_stores(law: Law) -> tuple[SubjectStore, ...]:
     """Everything else in the state folder, and why it is left alone."""
     return (
         KeptElsewhere("accounts", frozenset({"spend.db:spend", "spend.db:spend_cursor"}), law.retained["accounts"]),
-        KeptElsewhere("caches and spools", frozenset({"spool"}), ""),
+        KeptElsewhere(
+            "spool and sinks",
+            frozenset({"spool", "sinks"}),
+            "Records on their way into the journal or to a sink; references and counts, no content.",
+        ),
+        KeptElsewhere("reviews", frozenset({"state.db:review"}), law.retained["decisions"]),
+        KeptElsewhere("incidents", frozenset({"incidents.db:incident"}), law.retained["incidents"]),
+        KeptElsewhere(
+            "caches", frozenset({"compiled", "automata", "cache"}), "Compiled detectors; no answer is cached."
+        ),
         KeptElsewhere(
             "cases of data protection",
             frozenset({"privacy.db:legal_hold", "privacy.db:reveal_request", "privacy.db:subject_request"}),

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from greffier.app.privacy_desk import Office, open_office
 from greffier.app.recording import operator, record_act
+from greffier.app.stores import open_reader
 from greffier.audit.ports import ContentUnavailable, PartLabel
 from greffier.cli.explained import (
     EndUserOption,
@@ -44,7 +45,6 @@ from greffier.governance.privacy.handling import Handler, digest, new_request_id
 from greffier.governance.privacy.law import law
 from greffier.governance.privacy.ports import NotAllowed
 from greffier.governance.privacy.records import RequestType, SubjectRequest
-from greffier.storage.journal import open_reader
 
 app = typer.Typer(help="Requests of data subjects: open, identify, run, certify.", no_args_is_help=True)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from greffier.app.privacy_desk import Office, open_office
 from greffier.app.recording import operator, record_act
+from greffier.app.stores import open_reader
 from greffier.audit.ports import ContentUnavailable
 from greffier.cli.explained import WorkspaceOption, Wrong, explained, iso, state_of
 from greffier.cli.output import Exit, JsonOption, err, out, print_json
@@ -20,7 +21,6 @@ from greffier.core.events import Admission, Feedback, Outcome, PartLine, parse
 from greffier.core.ids import new_id
 from greffier.governance.privacy.ports import NotAllowed
 from greffier.governance.privacy.records import Reveal
-from greffier.storage.journal import open_reader
 
 app = typer.Typer(help="See captured content: two people, a reason, on record.", no_args_is_help=True)
 
