@@ -1,0 +1,30 @@
+"""The benchmark runs and draws its page. Nothing is said about the figures: a test machine is shared."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+RUN = Path(__file__).parents[2] / "bench" / "run.py"
+
+
+def test_a_quick_run_measures_and_writes_the_page(tmp_path: Path) -> None:
+    command = [sys.executable, str(RUN), "--quick", "--only", "greffier"]
+    command += ["--output", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    ours = results["rounds"]["Greffier"][0]
+    assert all(ours[phase]["bad"] == 0 for phase in ("max", "rate50", "stream", "streams")), done.stderr
+    assert results["soak"]["failed"] == 0
+    assert results["verified"].startswith("OK")
+    page = (tmp_path / "out" / "RESULTS.md").read_text()
+    for heading in (
+        "Against the bar",
+        "As fast as it goes",
+        "Added latency",
+        "By stage",
+        "Memory",
+        "Cost over the size",
+    ):
+        assert f"\n## {heading}" in page
