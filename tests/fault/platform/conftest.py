@@ -1,10 +1,14 @@
 """A workspace with short patience, real processes, and the journal to hold them to their word."""
 
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from greffier.app.supervisor import fresh_metrics_folder
+from greffier.config.paths import WorkspacePaths
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
 
@@ -120,13 +124,33 @@ def write() -> Callable[..., Path]:
     return write_workspace
 
 
+@pytest.fixture(scope="session")
+def _nursery(platform: Platform, key: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A state folder with one API key and compiled patterns in it, so that not every test must make its own."""
+    state = tmp_path_factory.mktemp("nursery")
+    done = platform.command("keys", "list")  # the key is in the file once its writer has left
+    assert done.returncode == 0, done.stderr
+    with sqlite3.connect(platform.workspace / ".greffier" / "state.db") as source:
+        source.execute("VACUUM INTO ?", (str(state / "state.db"),))
+    source.close()
+    shutil.copytree(platform.workspace / ".greffier" / "run" / "automata", state / "run" / "automata")
+    return state, key
+
+
 @pytest.fixture
-def make(peers: Peers, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
+def issued(_nursery: tuple[Path, str]) -> str:
+    """An API key that every platform of `make` knows from the start."""
+    return _nursery[1]
+
+
+@pytest.fixture
+def make(peers: Peers, tmp_path: Path, _nursery: tuple[Path, str]) -> Iterator[Callable[..., Platform]]:
     """Make a platform that is not started yet; it is stopped afterwards whatever happens."""
     made: list[Platform] = []
 
     def make_one(*, workers: int = 1, environment: dict[str, str] | None = None, **lines: str) -> Platform:
         workspace = write_workspace(tmp_path / f"workspace-{len(made)}", **lines)
+        shutil.copytree(_nursery[0], workspace / ".greffier")
         platform = Platform(workspace, peers.environment | (environment or {}), workers)
         made.append(platform)
         return platform
@@ -134,3 +158,4 @@ def make(peers: Peers, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
     yield make_one
     for platform in made:
         platform.stop()
+        shutil.rmtree(fresh_metrics_folder(WorkspacePaths(platform.workspace)))  # a killed one leaves its own behind

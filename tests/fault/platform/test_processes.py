@@ -14,10 +14,9 @@ from greffier.testing.platform import Platform, eventually
 Make = Callable[..., Platform]
 
 
-def test_stopping_under_load_loses_no_request_in_flight(make: Make, peers: Peers) -> None:
+def test_stopping_under_load_loses_no_request_in_flight(make: Make, peers: Peers, issued: str) -> None:
     platform = make(workers=2).start()
-    key = platform.create_key("acme", "assistant")
-    with Load(platform, key, callers=8, prompt="[[chunks=8]] [[gap=40]] [[delay=30]]") as load:
+    with Load(platform, issued, callers=8, prompt="[[chunks=8]] [[gap=40]] [[delay=30]]") as load:
         eventually(lambda: len(load.whole) > 8)
         assert platform.stop() == 0
     assert {answer.code for answer in load.answers.values() if answer.status != 200} <= {"draining"}
@@ -29,12 +28,11 @@ def test_stopping_under_load_loses_no_request_in_flight(make: Make, peers: Peers
     assert platform.command("audit", "verify").returncode == 0
 
 
-def test_a_long_answer_is_finished_after_sigterm(make: Make) -> None:
+def test_a_long_answer_is_finished_after_sigterm(make: Make, issued: str) -> None:
     platform = make().start()
-    key = platform.create_key("acme", "assistant")
     answers = []
     content = "[[chunks=20]] [[gap=80]] hello"
-    thread = threading.Thread(target=lambda: answers.append(platform.chat(key, content, stream=True)))
+    thread = threading.Thread(target=lambda: answers.append(platform.chat(issued, content, stream=True)))
     thread.start()
     time.sleep(0.5)
     assert platform.stop() == 0

@@ -38,7 +38,7 @@ def put_in_force(releases: Path, revision: str) -> None:
     draft.replace(releases / "current")
 
 
-def test_a_release_that_was_tampered_with_is_never_served(make: Make) -> None:
+def test_a_release_that_was_tampered_with_is_never_served(make: Make, issued: str) -> None:
     platform = make(settings="max_snapshot_age_s: 60\n")
     releases = signed(platform)
     good = (releases / "current").read_text().strip()
@@ -52,12 +52,11 @@ def test_a_release_that_was_tampered_with_is_never_served(make: Make) -> None:
 
     put_in_force(releases, good)
     platform.start()
-    key = platform.create_key("acme", "assistant")
     assert platform.request("GET", "/healthz").json["signed_by"]
     put_in_force(releases, bad)
     eventually(lambda: "signature" in json.dumps(platform.request("GET", "/healthz").json["warnings"]))
     assert platform.request("GET", "/healthz").json["snapshot"] == good
-    assert platform.chat(key, "hello").status == 200
+    assert platform.chat(issued, "hello").status == 200
 
     put_in_force(releases, good)
     eventually(lambda: platform.request("GET", "/healthz").json["warnings"] == [])
@@ -72,15 +71,14 @@ def test_without_a_release_and_without_development_mode_nothing_starts(make: Mak
     assert "no signed release" in said
 
 
-def test_a_worker_that_cannot_be_restarted_does_not_take_the_others_with_it(make: Make) -> None:
+def test_a_worker_that_cannot_be_restarted_does_not_take_the_others_with_it(make: Make, issued: str) -> None:
     """The configuration on disk goes bad, then a worker dies: the other one keeps serving what was good."""
     platform = make(workers=2)
     releases = signed(platform)
     platform.start()
-    key = platform.create_key("acme", "assistant")
     put_in_force(releases, tampered(releases))
     doomed, survivor = platform.workers()
     os.kill(doomed, signal.SIGKILL)
     eventually(lambda: "cannot serve this configuration" in platform.log.read_text(), 20)
     assert survivor in platform.workers()
-    assert platform.chat(key, "hello").status == 200
+    assert platform.chat(issued, "hello").status == 200
