@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from fontTools.ttLib import TTLibError
 from fpdf import FPDF
 from fpdf.errors import FPDFException
 
@@ -60,7 +61,7 @@ def _choose_font(pdf: FPDF, document: Document, font: Path | None) -> str:
     if chosen is not None:
         try:
             pdf.add_font("document", fname=chosen)
-        except (OSError, FPDFException, ValueError) as error:
+        except (OSError, FPDFException, TTLibError) as error:
             raise UnprintableText(f"the font {chosen.name} cannot be used: {error}") from error
         return "document"
     try:
