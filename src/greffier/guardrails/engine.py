@@ -65,7 +65,9 @@ class Engine:
 
 
 _CLEAN = Measured()
-_LITERAL = frozenset({"identifiers", "secrets", "names"})
+_LITERAL = frozenset({"identifiers", "secrets", "names", "injection_model", "disallowed"})
+# Rules find attacks in leet, rot13 or spaced letters (0.91 of them); the models find hardly any there and would cost
+# as much again for every text that is full of digits.
 _ATTACKS = frozenset({"prompt_injection", "jailbreak", "indirect_injection"})
 _CLEAR = 0.5
 _DISGUISED = 0.9  # nobody encodes an instruction by accident

@@ -33,7 +33,10 @@ DETECTORS: dict[str, Factory] = {
 }
 """Built-in detectors; an embedding application may add its own before it builds a `Guard`."""
 
-DEFAULT: tuple[str, ...] = ("identifiers", "secrets", "injection", "health", "topics", "leak")
+DEFAULT: tuple[str, ...] = (
+    *("identifiers", "secrets", "injection", "health", "topics", "leak"),
+    *("injection_model", "names", "toxicity", "disallowed"),
+)
 """What a screen without ``detectors`` uses."""
 
 

@@ -24,7 +24,7 @@ async def test_the_shape_of_an_answer(guard: Guard, grant: Grant) -> None:
     assert wire["redacted_text"] == "😀 card [CREDIT_CARD]"
     assert {"type", "start", "end", "score", "detector"} <= set(wire["findings"][0])
     assert (wire["findings"][0]["start"], wire["findings"][0]["end"]) == (7, 26)
-    assert wire["scores"]["injection"] == 0.0
+    assert wire["scores"]["injection"] < 0.2
     assert wire["latency_ms"] > 0
 
 
