@@ -193,6 +193,9 @@ class Handler:
         return {"lines": len(numbers), "last": max(numbers)}
 
     def _bury(self, request: SubjectRequest) -> Result:
+        """Record that the erasure begins, and note it where restored backups are cleaned from; then delete."""
+        details: dict[str, str | int | bool] = {"refs": len(request.refs), "parts": len(request.parts)}
+        self._desk.record("dsr.erase", f"dsr:{request.id}", details=details)
         number = self._desk.erasures.bury(request.id, request.tenant, request.refs, request.parts, self._now())
         return {"line": number}
 
