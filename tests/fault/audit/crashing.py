@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import TextIO
 
 from greffier.app.sealing import make_sealer
+from greffier.app.stores import open_journal
+from greffier.audit.ports import Journal
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
-from greffier.storage.journal import SqliteJournal, open_journal
 from greffier.testing.contracts.journal import make_admission
 
 CALLERS = 4
 
 
-async def caller(journal: SqliteJournal, said: TextIO) -> None:
+async def caller(journal: Journal, said: TextIO) -> None:
     while True:
         event = make_admission(ts=SystemClock().wall_ms())
         await journal.append(event)
@@ -31,7 +32,7 @@ async def caller(journal: SqliteJournal, said: TextIO) -> None:
 
 
 async def work(paths: WorkspacePaths, file: Path) -> None:
-    journal = open_journal(paths, AuditSettings(append_timeout_ms=60_000))
+    journal = open_journal(paths, AuditSettings(append_timeout_ms=60_000), spooled=True)
     with file.open("w") as said:
         await asyncio.gather(*(caller(journal, said) for _ in range(CALLERS)))
 
