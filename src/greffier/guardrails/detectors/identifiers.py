@@ -13,7 +13,7 @@ from greffier.guardrails.detectors import national_ids, papers, phones
 from greffier.guardrails.matching import Pattern, PatternSet, Text
 from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
-from greffier.guardrails.words import before, bounded, names
+from greffier.guardrails.words import before, bounded, fold, names
 
 _LABELLED = 0.95
 
@@ -218,6 +218,8 @@ class Identifiers:
         self._checks = [_CHECKS[pattern.id] for pattern in shapes]
         self._checks += [_scheme_check(scheme) for scheme in national_ids.SCHEMES]
         self._patterns = PatternSet([*shapes, *(_scheme_pattern(scheme) for scheme in national_ids.SCHEMES)])
+        self._needed: list[tuple[str, ...]] = [()] * len(shapes)
+        self._needed += [scheme.labels if scheme.weak else () for scheme in national_ids.SCHEMES]
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return every identifier whose check holds; overlaps are left to the engine."""
@@ -228,7 +230,12 @@ class Identifiers:
         return tuple(self._confirmed(passage, text, candidates))
 
     def _confirmed(self, passage: Passage, text: Text, candidates: list[int]) -> Iterator[Finding]:
+        folded = fold(passage.text)
+        labelled = any(label in folded for label in national_ids.GENERIC_LABELS)
         for index in candidates:
+            needed = self._needed[index]
+            if needed and not labelled and not any(label in folded for label in needed):
+                continue  # a weak scheme counts only beside one of its labels, and there is none in the whole text
             pattern = self._patterns.patterns[index]
             check = self._checks[index]
             for match in self._patterns.matches(index, text):
