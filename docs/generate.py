@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from event_reference import events_page
+from siem_reference import siem_page
 from workspace_reference import schema_text, workspace_page
 
 from greffier.config.schema import KINDS
@@ -44,6 +45,7 @@ def errors_page() -> str:
 PAGES: dict[Path, Callable[[], str]] = {
     REFERENCE / "errors.md": errors_page,
     REFERENCE / "events.md": events_page,
+    REFERENCE / "siem.md": siem_page,
     REFERENCE / "workspace.md": workspace_page,
     **{REFERENCE / "schemas" / f"{kind}.json": partial(schema_text, kind) for kind in KINDS},
 }
