@@ -4,7 +4,7 @@ import msgspec
 
 from greffier.audit.export import cef, ecs, ocsf, rfc5424, taxonomy
 from greffier.audit.export.canonical import Entry
-from greffier.audit.export.codes import ACTS, CODES, REFUSED, Family
+from greffier.audit.export.codes import ACTS, CODES, NOUNS, REFUSED, Family
 
 _CLASSES: dict[Family, str] = {
     "request": "6003 API Activity",
@@ -51,6 +51,7 @@ def _codes() -> list[str]:
     for code in CODES:
         names = [str(error) for error, found in REFUSED.items() if found == code]
         names += [act for act, found in ACTS.items() if found == code]
+        names += [f"{noun}.*" for noun, found in NOUNS.items() if found == code]
         if names:
             lines.append(f"| `{code}` | {', '.join(f'`{name}`' for name in names)} |")
     return lines

@@ -13,7 +13,7 @@ import msgspec
 
 from greffier.audit.checkpoint import Checkpoint
 from greffier.audit.export import taxonomy
-from greffier.audit.export.codes import ACTS, CODES, OTHER_CODE, REFUSED, EventCode, Family, Severity
+from greffier.audit.export.codes import ACTS, CODES, NOUNS, OTHER_CODE, REFUSED, EventCode, Family, Severity
 from greffier.audit.ports import JournalReader, Sequenced
 from greffier.core.clock import Clock
 from greffier.core.errors import Code
@@ -291,7 +291,7 @@ def refusal_code(error: str) -> str:
 
 def _act(event: Act, seq: int) -> Entry:
     noun = event.action.partition(".")[0]
-    code = ACTS.get(event.action) or ("GW-3050" if noun in {"incident", "breach"} else "GW-3000")
+    code = ACTS.get(event.action) or NOUNS.get(noun, "GW-3000")
     if event.action == "audit.verify" and event.details.get("ok") is False:
         code = "GW-3034"
     return Entry(

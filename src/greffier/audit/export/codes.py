@@ -67,8 +67,20 @@ CODES: dict[str, EventCode] = _table(
     ("3032", "content revealed", _MEDIUM, "act"),
     ("3033", "log verified", _INFO, "compliance"),
     ("3034", "log does not verify", _CRITICAL, "compliance"),
+    ("3035", "reveal of content asked for or approved", _MEDIUM, "act"),
+    ("3036", "content exported", _MEDIUM, "act"),
+    ("3037", "content searched", _MEDIUM, "act"),
     ("3040", "content deleted", _LOW, "act"),
     ("3050", "incident on record", _HIGH, "incident"),
+    ("3060", "data-subject request handled", _LOW, "act"),
+    ("3061", "data subject erased", _MEDIUM, "act"),
+    ("3062", "consent, objection or restriction entered", _LOW, "act"),
+    ("3063", "evidence hold", _LOW, "act"),
+    ("3064", "reviewed by a person", _LOW, "act"),
+    ("3070", "backup restored", _HIGH, "act"),
+    ("3071", "database administered", _LOW, "act"),
+    ("3072", "compliance document built", _INFO, "act"),
+    ("3073", "sink tested", _INFO, "act"),
     ("3090", "checkpoint of the log", _INFO, "checkpoint"),
     ("4000", "malformed request refused", _LOW, "request"),
     ("4010", "caller not recognised", _MEDIUM, "request"),
@@ -204,9 +216,35 @@ ACTS: dict[str, str] = {
     "audit.reveal": "GW-3032",
     "content.reveal": "GW-3032",
     "audit.verify": "GW-3033",
+    "content.export": "GW-3036",
+    "content.search": "GW-3037",
     "content.purge": "GW-3040",
+    "privacy.read": "GW-3030",
+    "review.read": "GW-3030",
+    "incident.read": "GW-3030",
+    "incident.list": "GW-3030",
+    "dsr.erase": "GW-3061",
+    "db.restore": "GW-3070",
 }
-"""The event code of an act; nouns ``incident`` and ``breach`` are GW-3050, every other act is GW-3000."""
+"""The event code of an act."""
+
+NOUNS: dict[str, str] = {
+    "breach": "GW-3050",
+    "consent": "GW-3062",
+    "database": "GW-3071",
+    "db": "GW-3071",
+    "document": "GW-3072",
+    "dsr": "GW-3060",
+    "hold": "GW-3063",
+    "incident": "GW-3050",
+    "objection": "GW-3062",
+    "restore": "GW-3070",
+    "restriction": "GW-3062",
+    "reveal": "GW-3035",
+    "review": "GW-3064",
+    "sink": "GW-3073",
+}
+"""The event code of the other acts on a thing; acts on what is in neither table are GW-3000."""
 
 OTHER_CODE = "GW-5000"
 """For an error code that a newer version may know and this one does not."""
