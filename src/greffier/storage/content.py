@@ -1,4 +1,4 @@
-"""Content parts in SQLite, encrypted, apart from the journal, so that they can be deleted while the log stays whole.
+"""Content parts, encrypted, apart from the journal, so that they can be deleted while the log stays whole.
 
 Two databases: the parts, and their keys (`content_keys`). Deleting a part is the ordinary way to forget; destroying a
 key makes every copy of what it encrypted unreadable, in backups too.
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Engine,
     Index,
     Integer,
     LargeBinary,
@@ -30,18 +31,17 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from greffier.audit.content import context_of, open_part, seal_part
 from greffier.audit.ports import UNLABELLED, ContentUnavailable, KeyWrapper, PartLabel
 from greffier.config.paths import WorkspacePaths
 from greffier.core.ids import new_id
-from greffier.storage.content_keys import ContentKeys, unavailable
+from greffier.storage.content_keys import ContentKeys, SqliteContentKeys, unavailable
 from greffier.storage.content_root import FileKeyWrapper
 from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
 from greffier.storage.erasing import Busy, erase
-from greffier.storage.tables import create_missing
+from greffier.storage.tables import create_missing, upsert
 
 metadata = MetaData()
 parts_table = Table(
@@ -101,22 +101,13 @@ class PartGroup(msgspec.Struct, frozen=True):
     oldest_ms: int
 
 
-class SqliteContentStore:
-    """ContentStore on SQLite. The tenant stands in every query and in the authenticated data of every ciphertext."""
+class SqlContentStore:
+    """ContentStore. The tenant stands in every query and in the authenticated data of every ciphertext."""
 
-    def __init__(self, path: Path, keys_path: Path, wrapper: KeyWrapper) -> None:
-        """Open both databases, or create them.
-
-        Raises:
-            ContentUnavailable: They cannot be opened.
-        """
-        self._engine = sqlite_engine(path, wal=WAL_IS_SOUND)
-        try:
-            with self._engine.begin() as connection:
-                _create(connection)
-        except DBAPIError as error:
-            raise unavailable(error) from error
-        self.keys = ContentKeys(keys_path, wrapper)
+    def __init__(self, engine: Engine, keys: ContentKeys) -> None:
+        """Use a database whose tables are there already, and keys that may be in another."""
+        self._engine = engine
+        self.keys = keys
 
     async def put(
         self, tenant: str, event_id: str, parts: dict[str, bytes], label: PartLabel = UNLABELLED
@@ -308,8 +299,9 @@ class SqliteContentStore:
         Raises:
             ContentUnavailable: The store is out of reach.
         """
-        statement = upsert(_mark).values(id=1, applied=number)
-        newest = func.max(_mark.c.applied, statement.excluded.applied)
+        statement = upsert(self._engine, _mark).values(id=1, applied=number)
+        larger = func.greatest if self._engine.dialect.name == "postgresql" else func.max
+        newest = larger(_mark.c.applied, statement.excluded.applied)
         try:
             with self._engine.begin() as connection:
                 connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"applied": newest}))
@@ -319,9 +311,13 @@ class SqliteContentStore:
     def compact(self) -> None:
         """Give freed pages back; nothing of what was deleted is left in slack space either.
 
+        PostgreSQL does so by itself, by its vacuum.
+
         Raises:
             ContentUnavailable: The store is out of reach.
         """
+        if self._engine.dialect.name != "sqlite":
+            return
         try:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("VACUUM")
@@ -329,7 +325,7 @@ class SqliteContentStore:
             raise unavailable(error) from error
 
     def close(self) -> None:
-        """Release the files."""
+        """Release the connections."""
         self._engine.dispose()
         self.keys.close()
 
@@ -352,6 +348,24 @@ class SqliteContentStore:
             raise unavailable(error) from error
         except Busy as error:
             raise ContentUnavailable(str(error)) from error
+
+
+class SqliteContentStore(SqlContentStore):
+    """ContentStore on SQLite."""
+
+    def __init__(self, path: Path, keys_path: Path, wrapper: KeyWrapper) -> None:
+        """Open both databases, or create them.
+
+        Raises:
+            ContentUnavailable: They cannot be opened.
+        """
+        engine = sqlite_engine(path, wal=WAL_IS_SOUND)
+        try:
+            with engine.begin() as connection:
+                _create(connection)
+        except DBAPIError as error:
+            raise unavailable(error) from error
+        super().__init__(engine, SqliteContentKeys(keys_path, wrapper))
 
 
 def _create(connection: Connection) -> None:

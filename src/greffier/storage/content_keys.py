@@ -1,4 +1,4 @@
-"""Keys of the content in SQLite: one data key per data subject, under the tenant's key of the week, under the root.
+"""Keys of the content: one data key per data subject, under the tenant's key of the week, under the root.
 
     root (file, HSM) - key-encrypting key of a tenant and week (an epoch) - data key of a data subject
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Delete,
+    Engine,
     Integer,
     LargeBinary,
     MetaData,
@@ -28,14 +29,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from greffier.audit.content import KEY_BYTES, context_of, decrypt, encrypt
 from greffier.audit.ports import ContentUnavailable, KeyWrapper
 from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
-from greffier.storage.erasing import Busy, erase
-from greffier.storage.tables import create_missing
+from greffier.storage.erasing import Busy, erase, overwrite
+from greffier.storage.tables import create_missing, upsert
 
 EPOCH_MS = 7 * 86_400_000
 KEPT_EPOCHS = 2
@@ -85,24 +85,13 @@ class Rotation(msgspec.Struct, frozen=True):
 class ContentKeys:
     """Finds, makes, re-wraps and destroys data keys. Nothing is cached: a destroyed key stops working at once."""
 
-    def __init__(self, path: Path, wrapper: KeyWrapper) -> None:
-        """Open the database, or create it.
-
-        Raises:
-            ContentUnavailable: It cannot be opened.
-        """
+    def __init__(self, engine: Engine, wrapper: KeyWrapper) -> None:
+        """Use a database whose tables are there already."""
         self._wrapper = wrapper
-        self._engine = sqlite_engine(path, wal=WAL_IS_SOUND)
-        try:
-            with self._engine.begin() as connection:
-                create_missing(connection, _METADATA)
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")
-                self._take_over(connection)
-        except DBAPIError as error:
-            raise unavailable(error) from error
+        self._engine = engine
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the connections."""
         self._engine.dispose()
 
     def existing(self, tenant: str, subject: str) -> bytes:
@@ -154,7 +143,7 @@ class ContentKeys:
                 ).all()
             for row in behind:
                 with self._engine.begin() as connection:
-                    connection.exec_driver_sql("PRAGMA secure_delete=ON")
+                    overwrite(connection)
                     rewrapped += self._rewrap(connection, row.tenant, row.subject, row.epoch, epoch)
             destroyed = self._erase(
                 delete(epoch_keys).where(
@@ -238,7 +227,7 @@ class ContentKeys:
     def _insert(self, connection: Connection, tenant: str, subject: str, epoch: int, key: bytes) -> None:
         wrapped = encrypt(self._epoch_key(connection, tenant, epoch), key, _data_context(tenant, subject))
         row = {"tenant": tenant, "subject": subject, "epoch": epoch, "created_ms": _now_ms(), "wrapped": wrapped}
-        connection.execute(insert(data_keys).values(row).on_conflict_do_nothing())
+        connection.execute(upsert(connection, data_keys).values(row).on_conflict_do_nothing())
 
     def _epoch_key(self, connection: Connection, tenant: str, epoch: int) -> bytes:
         """The key of an epoch, made if there is none; of two processes that make one, the first counts."""
@@ -248,7 +237,7 @@ class ContentKeys:
         wrapped = connection.execute(query).scalar_one_or_none()
         if wrapped is None:
             fresh["wrapped"] = self._wrapper.wrap(os.urandom(KEY_BYTES), context)
-            connection.execute(insert(epoch_keys).values(fresh).on_conflict_do_nothing())
+            connection.execute(upsert(connection, epoch_keys).values(fresh).on_conflict_do_nothing())
             wrapped = connection.execute(query).scalar_one()
         return self._wrapper.unwrap(wrapped, context)
 
@@ -265,6 +254,25 @@ class ContentKeys:
             .values(epoch=epoch, wrapped=wrapped)
         ).rowcount
 
+
+class SqliteContentKeys(ContentKeys):
+    """The keys in a SQLite file of their own."""
+
+    def __init__(self, path: Path, wrapper: KeyWrapper) -> None:
+        """Open the database, or create it.
+
+        Raises:
+            ContentUnavailable: It cannot be opened.
+        """
+        super().__init__(sqlite_engine(path, wal=WAL_IS_SOUND), wrapper)
+        try:
+            with self._engine.begin() as connection:
+                create_missing(connection, _METADATA)
+                overwrite(connection)
+                self._take_over(connection)
+        except DBAPIError as error:
+            raise unavailable(error) from error
+
     def _take_over(self, connection: Connection) -> None:
         """Bring the keys of the first version under epochs."""
         if not inspect(connection).has_table(_BEFORE_EPOCHS.name):
@@ -277,7 +285,8 @@ class ContentKeys:
 
 def unavailable(error: DBAPIError) -> ContentUnavailable:
     """The one translation of database errors in the content stores."""
-    return ContentUnavailable(f"the content store cannot be used ({error.orig})")
+    why = str(error.orig).splitlines()[0]  # further lines of PostgreSQL may hold values
+    return ContentUnavailable(f"the content store cannot be used ({why})")
 
 
 def _now_ms() -> int:

@@ -1,6 +1,7 @@
-"""Create tables so that any number of processes may do it at once."""
+"""What SQLite and PostgreSQL say differently: tables made by many processes at once, rows that may be there already."""
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, Engine, MetaData, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 
@@ -13,3 +14,8 @@ def create_missing(connection: Connection, metadata: MetaData) -> None:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def upsert(place: Connection | Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An ``INSERT`` that takes ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+    return postgresql.insert(table) if place.dialect.name == "postgresql" else sqlite.insert(table)
