@@ -163,16 +163,16 @@ def may_log_in() -> bool:
     return probe.returncode == 0 and os.getuid() == 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def peers() -> Iterator[Peers]:
     yield from running_peers()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def house(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     if not may_log_in():
         pytest.skip("two people need a kernel that knows who logged in, and root to say so")
-    workspace = tmp_path_factory.mktemp("workspace")
+    workspace = tmp_path_factory.mktemp("privacy")
     for name, text in FILES.items():
         if text:
             path = workspace / name
@@ -182,6 +182,6 @@ def house(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
         yield House(platform)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def key(house: House) -> str:
     return house.platform.create_key("acme", "assistant")
