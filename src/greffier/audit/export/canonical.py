@@ -19,7 +19,7 @@ from greffier.core.clock import Clock
 from greffier.core.errors import Code
 from greffier.core.events import Act, Admission, AnyEvent, Feedback, GuardrailLine, Outcome, RequestFacts, parse
 
-_REMEMBERED = 20_000  # admissions kept until their outcome; an older one is looked up in the journal
+_REMEMBERED = 5_000  # admissions kept until their outcome; an older one is looked up in the journal
 _PPM = 1_000_000
 _MAX_REASON = 512
 
