@@ -17,6 +17,7 @@ from greffier.core.events import (
     Outcome,
     PartLine,
     RequestFacts,
+    ReviewLine,
     RulingLine,
     canonical,
 )
@@ -109,6 +110,13 @@ FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
         "trace_id": "W3C trace id.",
         "peer": "Network address of the caller.",
         "data_classes": "Classes of data the request may hold, by its use case and by what the screen found.",
+        "review": "What a person decided, where a screen held the request back.",
+    },
+    ReviewLine: {
+        "review": "The review, as `greffier review show` takes it.",
+        "status": "What became of it by then; `pending` in the record of the request that opened it.",
+        "by": "Who decided.",
+        "reason": "Why, in the reviewer's words.",
     },
     RulingLine: {
         "point": "The stage.",
@@ -145,6 +153,7 @@ SECTIONS = {
     Act: ("act", "An act of a person or of the platform; reading the evidence is one."),
     Feedback: ("feedback", "A verdict of a user on an answer."),
     RequestFacts: ("facts", "Inside an admission, or inside an outcome that no admission precedes."),
+    ReviewLine: ("review", "A person's decision about a request that a screen held back; inside the facts."),
     RulingLine: ("rulings", "One stage's ruling."),
     GuardrailLine: ("guardrails", "Findings of one type from one detector, counted."),
     AttemptLine: ("attempts", "One call to one deployment."),

@@ -6,7 +6,7 @@ from random import SystemRandom
 from greffier.adapters.providers.build import build_provider
 from greffier.adapters.secrets.references import resolve_value
 from greffier.app import optional
-from greffier.app.guarding import GuardServices
+from greffier.app.guarding import GuardServices, OwnDetectors
 from greffier.app.measured import MeasuredJournal
 from greffier.app.observers import Observers
 from greffier.app.references import References
@@ -113,6 +113,7 @@ class Plant:
         self.freshness = Freshness(clock)
         self.providers = Providers(paths)
         self.guard_services = GuardServices(paths.root)
+        self.own_detectors = OwnDetectors(paths.root)
 
     def sealed(self) -> tuple[int, int]:
         """Events under the newest checkpoint, and events that wait for one; as the files say, unverified."""
@@ -146,6 +147,7 @@ class Plant:
         await self.issuer_keys.close()
         await self.providers.close()
         await self.guard_services.close()
+        await self.own_detectors.close()
         await self.limits.close()
         self.reviews.close()
         await self.journal.close()

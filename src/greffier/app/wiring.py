@@ -40,8 +40,14 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
     """
     workspace = snapshot.workspace
     clock = plant.clock
-    service = plant.guard_services.for_settings(workspace.guardrails_service)
-    guard = Guard(snapshot.screens, snapshot.topics, clock=clock, service=service)
+    providers = plant.providers.for_snapshot(snapshot)
+    guard = Guard(
+        snapshot.screens,
+        snapshot.topics,
+        clock=clock,
+        outside=plant.own_detectors.for_snapshot(snapshot, providers),
+        service=plant.guard_services.for_settings(workspace.guardrails_service),
+    )
     router = Router(snapshot.models, snapshot.deployments, plant.health, SystemRandom(), clock)
     entrance = Entrance(
         authenticators=Authenticators(plant.directory, _tokens(plant, snapshot)),
@@ -65,7 +71,6 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
         expiry=Expiry(plant.freshness, workspace.max_snapshot_age_s),
     )
     extra_parameters = frozenset(p for d in snapshot.deployments.values() for p in d.extra_parameters)
-    providers = plant.providers.for_snapshot(snapshot)
     caller = Caller(providers, plant.health, workspace.server.request_timeout_s)
     return Pipelines(
         chat=ChatPipeline(

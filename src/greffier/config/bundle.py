@@ -15,7 +15,7 @@ from greffier.config.checks.everything import check
 from greffier.config.problems import ConfigError, Problem, printable
 from greffier.config.settings import PromptFront, WorkspaceSettings
 from greffier.config.workspace import Sources, read_sources
-from greffier.guardrails.settings import ScreenSettings, TopicSettings
+from greffier.guardrails.settings import DetectorSettings, ScreenSettings, TopicSettings
 from greffier.llm.settings import DeploymentSettings
 from greffier.policy.settings import RuleSettings, UseCaseSettings
 from greffier.router.settings import ModelSettings
@@ -41,6 +41,7 @@ class BundleContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     rules: tuple[RuleSettings, ...]
     screens: dict[str, ScreenSettings]
     topics: dict[str, TopicSettings]
+    detectors: dict[str, DetectorSettings] = {}
     deployments: dict[str, DeploymentSettings]
     models: dict[str, ModelSettings]
     prompts: dict[str, BundledPrompt]
@@ -94,6 +95,7 @@ def _bundle(sources: Sources, settings: WorkspaceSettings) -> Bundle:
         rules=tuple(place.value for place in sources.rules),
         screens={name: place.value for name, place in sources.screens.items()},
         topics={name: place.value for name, place in sources.topics.items()},
+        detectors={name: place.value for name, place in sources.detectors.items()},
         deployments={name: place.value for name, place in sources.deployments.items()},
         models={name: place.value for name, place in sources.models.items()},
         prompts={

@@ -29,6 +29,7 @@ def compile_snapshot(bundle: Bundle, *, signed_by: str, now_ms: int) -> Snapshot
         rules=content.rules,
         screens=content.screens,
         topics=content.topics,
+        detectors=content.detectors,
         deployments={
             name: _deployment(name, settings, content.workspace) for name, settings in content.deployments.items()
         },

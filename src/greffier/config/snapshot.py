@@ -5,7 +5,7 @@ import msgspec
 from greffier.config.settings import WorkspaceSettings
 from greffier.core.deployment import Deployment
 from greffier.core.prompt import Prompt
-from greffier.guardrails.settings import ScreenSettings, TopicSettings
+from greffier.guardrails.settings import DetectorSettings, ScreenSettings, TopicSettings
 from greffier.llm.settings import DeploymentSettings
 from greffier.policy.settings import RuleSettings, UseCaseSettings
 from greffier.router.settings import ModelSettings
@@ -28,6 +28,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         deployment_settings: What the provider adapters need, by name.
         models: By the name callers use.
         prompts: By name.
+        detectors: The workspace's own detectors, by name.
     """
 
     revision: str
@@ -43,3 +44,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     deployment_settings: dict[str, DeploymentSettings]
     models: dict[str, ModelSettings]
     prompts: dict[str, Prompt]
+    detectors: dict[str, DetectorSettings] = {}

@@ -14,7 +14,7 @@ from greffier.config.problems import Path, Problem, in_order
 from greffier.config.schema import decode
 from greffier.config.settings import ModelFile, PromptFront, WorkspaceSettings
 from greffier.core.settings import Settings
-from greffier.guardrails.settings import GuardrailFile, ScreenSettings, TopicSettings
+from greffier.guardrails.settings import DetectorSettings, GuardrailFile, ScreenSettings, TopicSettings
 from greffier.llm.settings import DeploymentSettings
 from greffier.policy.settings import PolicyFile, RuleSettings, UseCaseSettings
 from greffier.router.settings import ModelSettings
@@ -56,6 +56,7 @@ class Sources(msgspec.Struct):
     rules: list[Located[RuleSettings]] = []
     screens: dict[str, Located[ScreenSettings]] = {}
     topics: dict[str, Located[TopicSettings]] = {}
+    detectors: dict[str, Located[DetectorSettings]] = {}
     prompts: dict[str, Located[PromptSource]] = {}
     incomplete: set[str] = set()
     """Folders in which a file could not be used, so that a name missing there is no mistake of its own."""
@@ -121,6 +122,9 @@ class _Loading:
         if document and guardrails:
             for name, screen in guardrails.screens.items():
                 self._add(self.sources.screens, name, Located(screen, document, ("screens", name)), "screen")
+            for name, detector in guardrails.detectors.items():
+                place = Located(detector, document, ("detectors", name))
+                self._add(self.sources.detectors, name, place, "detector")
             for name, topic in guardrails.topics.items():
                 self._add(self.sources.topics, name, Located(topic, document, ("topics", name)), "topic")
 

@@ -85,8 +85,27 @@ class TopicSettings(Settings, frozen=True, kw_only=True):
     examples: tuple[str, ...] = ()
 
 
+class DetectorSettings(Settings, frozen=True, kw_only=True):
+    """A detector of your own, which screens name like a built-in one.
+
+    ``kind: http`` posts the texts to ``url``; ``kind: judge`` puts ``question`` to a deployment of the workspace, which
+    must be on premises, because texts reach it before any rule decides about them. ``types``: the finding types it may
+    report (a judge reports the first). A text longer than ``max_chars`` counts as not measured.
+    """
+
+    kind: Literal["http", "judge"]
+    types: Annotated[tuple[str, ...], Meta(min_length=1)]
+    timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 2000
+    max_chars: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
+    url: ValueOrEnv | None = None
+    token: SecretRef | None = None
+    deployment: Identifier | None = None
+    question: str = ""
+
+
 class GuardrailFile(Settings, frozen=True, kw_only=True):
     """A file in ``guardrails/``."""
 
     screens: dict[Identifier, ScreenSettings] = {}
     topics: dict[Identifier, TopicSettings] = {}
+    detectors: dict[Identifier, DetectorSettings] = {}

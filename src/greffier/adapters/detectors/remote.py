@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from greffier.adapters.http import HttpClient, HttpError, Origin
+from greffier.adapters.http import HttpClient, HttpError, Origin, tls_context
 from greffier.core.deployment import Timeouts
 from greffier.guardrails.ports import DetectorError, Measured, Passage
 from greffier.guardrails.wire import PROTOCOL, MeasureRequest, MeasureResponse
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _OK = 200
 _MS = 1000
+_MAX_ANSWER_BYTES = 268_435_456
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(MeasureResponse).decode
 
@@ -58,9 +59,13 @@ class RemoteGuard:
         self._max_batch = max_batch
         timeouts = Timeouts(self._deadline_s, self._deadline_s, self._deadline_s)
         self._client = HttpClient(
-            origin, socket_path=socket_path, timeouts=timeouts, max_connections=max_connections,
-            max_answer_bytes=268_435_456,
-        )  # fmt: skip
+            origin,
+            tls=tls_context() if origin.scheme == "https" else None,
+            socket_path=socket_path,
+            timeouts=timeouts,
+            max_connections=max_connections,
+            max_answer_bytes=_MAX_ANSWER_BYTES,
+        )
         headers = [("content-type", "application/json")]
         if token:
             headers.append(("authorization", f"Bearer {token}"))

@@ -10,7 +10,7 @@ from greffier.config.checks.references import exists
 from greffier.config.problems import Path, Problem, closest, did_you_mean, quoted
 from greffier.config.workspace import Located, Sources
 from greffier.guardrails.ports import Provenance
-from greffier.guardrails.settings import ScreenSettings, TopicSettings
+from greffier.guardrails.settings import DetectorSettings, ScreenSettings, TopicSettings
 
 DETECTORS = (
     *("identifiers", "secrets", "injection", "topics", "leak", "health"),
@@ -35,7 +35,7 @@ def check_guardrails(sources: Sources) -> Iterator[Problem]:
     yield from _service(sources)
     for place in sources.screens.values():
         yield from _rules(place, sources)
-        yield from _detectors(place)
+        yield from _detectors(place, sources)
         if place.value.on_unavailable == "flag":
             yield place.problem(
                 ("on_unavailable",),
@@ -48,6 +48,8 @@ def check_guardrails(sources: Sources) -> Iterator[Problem]:
             yield from _output_schema(place, place.value.output_schema)
     for topic in sources.topics.values():
         yield from _topic(topic)
+    for name, detector in sources.detectors.items():
+        yield from _own_detector(name, detector, sources)
 
 
 def _service(sources: Sources) -> Iterator[Problem]:
@@ -97,7 +99,8 @@ def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem
 
 
 def _type(place: Located[ScreenSettings], path: Path, finding: str, sources: Sources) -> Iterator[Problem]:
-    if finding == "*" or finding in TYPES:
+    own = {kind for detector in sources.detectors.values() for kind in detector.value.types}
+    if finding == "*" or finding in TYPES or finding in own:
         return
     if finding.startswith(_TOPIC):
         name = finding.removeprefix(_TOPIC)
@@ -114,9 +117,34 @@ def _type(place: Located[ScreenSettings], path: Path, finding: str, sources: Sou
     )
 
 
-def _detectors(place: Located[ScreenSettings]) -> Iterator[Problem]:
+def _own_detector(name: str, place: Located[DetectorSettings], sources: Sources) -> Iterator[Problem]:
+    detector = place.value
+    if name in DETECTORS:
+        yield place.problem(
+            (), "duplicate_id", f"There is a built-in detector '{name}'.", "Choose another name.", at_key=True
+        )
+    if detector.kind == "http" and detector.url is None:
+        yield place.problem((), "wrong_value", "An HTTP detector needs 'url'.", "Write 'url: https://HOST/PATH'.")
+    if detector.kind == "judge":
+        if detector.deployment is None or not detector.question.strip():
+            yield place.problem(
+                (), "wrong_value", "A judge needs 'deployment' and 'question'.", "Say who is asked, and what."
+            )
+        elif "models" not in sources.incomplete:
+            yield from exists(place, ("deployment",), "deployment", detector.deployment, sources.deployments)
+            asked = sources.deployments.get(detector.deployment)
+            if asked is not None and asked.value.location != "on_premises":
+                yield place.problem(
+                    ("deployment",),
+                    "judge_outside",
+                    "Texts would reach an external model before any rule decides about them.",
+                    "Use a deployment on premises.",
+                )
+
+
+def _detectors(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem]:
     for index, name in enumerate(place.value.detectors):
-        if name not in DETECTORS:
+        if name not in DETECTORS and name not in sources.detectors:
             yield place.problem(
                 ("detectors", index),
                 "unknown_detector",
