@@ -49,6 +49,7 @@ def rule(name: str, days: int, **more: str) -> RetentionRule:
 def paths(tmp_path: Path) -> WorkspacePaths:
     made = WorkspacePaths(tmp_path)
     made.ensure()
+    made.settings.write_text("schema: 1\nname: t\nunsafe_development_mode: true\ntenants: {acme: {title: Acme}}\n")
     return made
 
 
