@@ -9,7 +9,7 @@ import msgspec
 from greffier.app.recording import operator, record_act
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
-from greffier.app.stores import open_keys, open_reader
+from greffier.app.stores import may_hold_content, open_content, open_keys, open_reader
 from greffier.app.subject_stores import (
     BackupConnector,
     ContentConnector,
@@ -27,7 +27,7 @@ from greffier.governance.privacy.ports import SubjectStore
 from greffier.governance.privacy.processing import recipients_of
 from greffier.governance.privacy.replay import replay
 from greffier.identity.claims import Pseudonyms
-from greffier.storage.content import SqliteContentStore, open_content_store
+from greffier.storage.content import SqlContentStore
 from greffier.storage.erasures import SqlErasureLedger
 from greffier.storage.inventory import state_entries
 from greffier.storage.keys import SqlKeyStore
@@ -39,7 +39,7 @@ class Office(msgspec.Struct, frozen=True):
     """Everything, opened."""
 
     paths: WorkspacePaths
-    content: SqliteContentStore
+    content: SqlContentStore
     keys: SqlKeyStore
     ledger: SqlConsentLedger
     holds: SqlHolds
@@ -89,7 +89,7 @@ def open_office(paths: WorkspacePaths) -> Iterator[Office]:
     with ExitStack() as stack:
         database = open_privacy(paths)
         stack.callback(database.close)
-        content = open_content_store(paths)
+        content = open_content(paths)
         stack.callback(content.close)
         keys = open_keys(paths)
         stack.callback(keys.close)
@@ -157,9 +157,9 @@ def replay_erasures(paths: WorkspacePaths) -> int:
         PrivacyUnavailable: A store is out of reach.
         ContentUnavailable: The content is out of reach.
     """
-    if not paths.content_db.exists() and not paths.erasures_db.exists():
+    if not may_hold_content(paths) and not paths.erasures_db.exists():
         return 0
-    content = open_content_store(paths)
+    content = open_content(paths)
     ledger = SqlErasureLedger(paths)
     try:
         before = content.applied()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from greffier.app.privacy_desk import Office, open_office
-from greffier.app.stores import open_journal
+from greffier.app.stores import may_hold_content, open_journal
 from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
@@ -113,7 +113,7 @@ async def run_once(paths: WorkspacePaths, snapshot: Snapshot, clock: Clock, acto
         KeyStoreUnavailable: The state folder cannot be used.
         JournalUnavailable: What was done could not be recorded.
     """
-    if not paths.content_db.exists():
+    if not may_hold_content(paths):
         return 0
     now_ms = clock.wall_ms()
     journal = open_journal(paths, snapshot.workspace.audit)

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret
-from greffier.audit.ports import Journal, JournalUnavailable, Leader
+from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable, Leader
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.storage import storage_in_force
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import Administration
+from greffier.storage.content import SqlContentStore
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, Stores, StoresUnavailable, open_administration, open_stores
@@ -84,6 +85,26 @@ def open_spend(paths: WorkspacePaths) -> SqlSpendBook:
     """
     with _as(SpendUnavailable):
         return stores_of(paths).spend()
+
+
+def open_content(paths: WorkspacePaths) -> SqlContentStore:
+    """Captured content and its keys.
+
+    Raises:
+        ContentUnavailable: It, or its root key, cannot be opened.
+    """
+    with _as(ContentUnavailable):
+        return stores_of(paths).content()
+
+
+def may_hold_content(paths: WorkspacePaths) -> bool:
+    """Whether anything can have been captured yet, told without opening the store.
+
+    Raises:
+        ContentUnavailable: The settings cannot be read.
+    """
+    with _as(ContentUnavailable):
+        return storage_in_force(paths).url is not None or paths.content_db.exists()
 
 
 def open_leader(paths: WorkspacePaths) -> Leader:

@@ -19,7 +19,7 @@ from greffier.governance.privacy.ports import (
 )
 from greffier.identity.keys import KeyRecord
 from greffier.identity.ports import KeyNotFound, KeyStoreUnavailable
-from greffier.storage.content import SqliteContentStore, StoredPart
+from greffier.storage.content import SqlContentStore, StoredPart
 from greffier.storage.keys import SqlKeyStore
 
 _KEY_REF = "key:"
@@ -49,7 +49,7 @@ class ContentConnector:
     )
     retains = ""
 
-    def __init__(self, store: SqliteContentStore, redact: tuple[str, ...] = ()) -> None:
+    def __init__(self, store: SqlContentStore, redact: tuple[str, ...] = ()) -> None:
         """Use a store.
 
         Args:

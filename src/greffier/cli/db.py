@@ -118,7 +118,9 @@ def backup(
             database.dump(folder / _DUMP)
         for file in databases(paths):
             copy_database(file, folder / file.name)
-        if keys is not None and paths.content_keys_db.exists():
+        if keys is not None and database is not None:
+            database.dump_keys(keys)
+        elif keys is not None and paths.content_keys_db.exists():
             copy_database(paths.content_keys_db, keys)
         files = sorted(entry.name for entry in folder.iterdir())
     if as_json:
@@ -150,7 +152,9 @@ def restore(
             _load(database, folder / _DUMP)
         aside = paths.state / "replaced" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         names = put_back(paths, folder, aside)
-        if keys is not None:
+        if keys is not None and database is not None:
+            database.load_keys(keys)
+        elif keys is not None:
             if paths.content_keys_db.exists():
                 paths.content_keys_db.rename(aside / paths.content_keys_db.name)
             copy_database(keys, paths.content_keys_db)

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from greffier.adapters.signers.checkpoint_file import known_verifiers
 from greffier.app.recording import operator, record_act
+from greffier.app.stores import open_reader
 from greffier.audit.checkpoint import BadCheckpoint
 from greffier.audit.ports import JournalUnavailable
 from greffier.audit.proofs import newest
@@ -32,7 +33,6 @@ from greffier.governance.documents.render import NotADocument, read, to_html, to
 from greffier.governance.documents.sources import Digests, Sources, Usage
 from greffier.governance.documents.texts import WORKSPACE, BadText, skeleton, text_path
 from greffier.governance.documents.usage import count
-from greffier.storage.journal import open_reader
 
 app = typer.Typer(help="Documents for authorities: build them from what runs, and check them.", no_args_is_help=True)
 
@@ -174,8 +174,6 @@ def _sources(paths: WorkspacePaths, use_case: str, *, since_ms: int | None) -> S
 
 
 def _usage(paths: WorkspacePaths, use_case: str, since_ms: int) -> Usage | None:
-    if not paths.journal_db.exists():
-        return None
     sealed = newest(TileStore(paths.log), known_verifiers(paths))
     if sealed is None or not sealed.checkpoint.size:
         return None

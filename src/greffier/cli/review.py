@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from greffier.app.recording import operator, record_act
+from greffier.app.stores import open_content
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.cli.guard_report import printable
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
 from greffier.guardrails.reviews import Review, ReviewConflict, ReviewNotFound, ReviewsUnavailable
-from greffier.storage.content import open_content_store
 from greffier.storage.reviews import SqliteReviewStore
 
 app = typer.Typer(help="Decide about requests that a screen escalated.", no_args_is_help=True)
@@ -66,7 +66,7 @@ def show(
     part = "input" if full else "preview"
     _record(workspace, "review.read", review, "", part=part, as_json=as_json)
     try:
-        content = open_content_store(WorkspacePaths(workspace))
+        content = open_content(WorkspacePaths(workspace))
         try:
             text = content.get(review.tenant, review.parts[part])[0].decode()
         finally:

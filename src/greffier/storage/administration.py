@@ -75,6 +75,22 @@ class Administration(Protocol):
         """
         ...
 
+    def dump_keys(self, file: Path) -> None:
+        """Write the keys of captured content, which `dump` leaves out: copies of keys live shorter than copies of data.
+
+        Raises:
+            DatabaseUnavailable: They cannot be copied.
+        """
+        ...
+
+    def load_keys(self, file: Path) -> None:
+        """Put back what `dump_keys` wrote, after `load`.
+
+        Raises:
+            DatabaseUnavailable: They cannot be put back.
+        """
+        ...
+
     def load(self, file: Path) -> None:
         """Fill an empty database from a copy, with ``pg_restore``.
 

@@ -68,6 +68,8 @@ _mark = Table(
     Column("applied", BigInteger, nullable=False),
 )
 _CHUNK = 500
+CONTENT_ROOT_KEY = "content-root.key"
+"""Name of the root key's file among the secrets."""
 
 
 class StoredPart(msgspec.Struct, frozen=True):
@@ -384,5 +386,5 @@ def open_content_store(paths: WorkspacePaths) -> SqliteContentStore:
     Raises:
         ContentUnavailable: It, or its root key, cannot be opened.
     """
-    wrapper = FileKeyWrapper(paths.secrets / "content-root.key")
+    wrapper = FileKeyWrapper(paths.secrets / CONTENT_ROOT_KEY)
     return SqliteContentStore(paths.content_db, paths.content_keys_db, wrapper)

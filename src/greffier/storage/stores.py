@@ -10,6 +10,7 @@ from greffier.audit.verification import FiledReader
 from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
 from greffier.storage.administration import Administration
+from greffier.storage.content import SqlContentStore, open_content_store
 from greffier.storage.journal import SqliteJournal, SqliteJournalReader
 from greffier.storage.keys import SqliteKeyStore, SqlKeyStore
 from greffier.storage.spend import SqliteSpendBook, SqlSpendBook
@@ -66,6 +67,14 @@ class Stores(Protocol):
         """
         ...
 
+    def content(self) -> SqlContentStore:
+        """Captured content and its keys.
+
+        Raises:
+            ContentUnavailable: It, or its root key, cannot be opened.
+        """
+        ...
+
     def leader(self) -> Leader:
         """Who of all machines does what only one may do."""
         ...
@@ -104,6 +113,10 @@ class SqliteStores:
     def spend(self) -> SqlSpendBook:
         """See `Stores`."""
         return SqliteSpendBook(self._paths.spend_db)
+
+    def content(self) -> SqlContentStore:
+        """See `Stores`."""
+        return open_content_store(self._paths)
 
     def leader(self) -> Leader:
         """See `Stores`."""

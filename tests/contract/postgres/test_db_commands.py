@@ -18,8 +18,8 @@ from alembic.script import ScriptDirectory
 from typer.testing import CliRunner
 
 from greffier.app.sealing import make_sealer
-from greffier.app.stores import administration_of, open_journal, open_keys, open_reader
-from greffier.audit.ports import JournalUnavailable
+from greffier.app.stores import administration_of, open_content, open_journal, open_keys, open_reader
+from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.cli.main import app
 from greffier.config.paths import WorkspacePaths
@@ -167,13 +167,24 @@ def test_a_copy_of_the_database_restores_into_an_empty_one(
     depot.append(300)
     open_keys(depot.paths).close()
     depot.seal()
-    depot.run("db", "backup", str(tmp_path / "copy"))
+    content = open_content(depot.paths)
+    part = asyncio.run(content.put("acme", "req_1", {"prompt": b"planted"}))["prompt"][0]
+    content.close()
+    depot.run("db", "backup", str(tmp_path / "copy"), "--content-keys", str(tmp_path / "keys.dump"))
     assert "empty" in depot.run("db", "restore", str(tmp_path / "copy"), code=4)["error"]["message"]
 
     point(server.database())
     other = Depot(tmp_path / "other", database=True)
     shutil.copytree(depot.paths.secrets, other.paths.secrets, dirs_exist_ok=True)
     other.run("db", "restore", str(tmp_path / "copy"))
+    content = open_content(other.paths)
+    with pytest.raises(ContentUnavailable, match="destroyed"):  # a copy of the data alone shows nobody's words
+        content.get("acme", part)
+    administration = administration_of(other.paths)
+    assert administration is not None
+    administration.load_keys(tmp_path / "keys.dump")
+    assert content.get("acme", part)[0] == b"planted"
+    content.close()
     assert other.size() == 302, "what was there, the record of the copy, and that of its restoring"
     other.append(5)
     other.seal()

@@ -1,15 +1,20 @@
 """Keys and spend on PostgreSQL keep the contracts of SQLite, and the gateway's role keeps its place."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from greffier.identity.ports import KeyStoreUnavailable
+from greffier.storage.content import SqlContentStore
+from greffier.storage.content_keys import ContentKeys
+from greffier.storage.content_root import FileKeyWrapper
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import Database
 from greffier.storage.postgres.leader import PostgresLeader
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
+from greffier.testing.contracts.content_store import ContentStoreContract
 from greffier.testing.contracts.key_store import NOW, KeyStoreContract, a_key
 from greffier.testing.contracts.spend_book import SpendBookContract
 from greffier.testing.postgres_server import PostgresServer
@@ -35,6 +40,15 @@ class TestPostgresKeyStore(KeyStoreContract):
 
 class TestPostgresSpendBook(SpendBookContract):
     pass
+
+
+class TestPostgresContentStore(ContentStoreContract):
+    @pytest.fixture
+    def store(self, gateway: Database, tmp_path: Path) -> Iterator[SqlContentStore]:
+        keys = ContentKeys(gateway.engine(), FileKeyWrapper(tmp_path / "root.key"))
+        opened = SqlContentStore(gateway.engine(), keys)
+        yield opened
+        opened.close()
 
 
 def test_the_gateways_role_deletes_no_key_and_no_sum(gateway: Database) -> None:

@@ -18,6 +18,8 @@ from greffier.storage.postgres.schema import inspect, upgrade
 _WORK_MS = 60_000
 _LOCK_MS = 2_000  # dropping a day waits no longer than this for readers: appending would wait behind it
 _TOOL_S = 24 * 3600
+_PLAIN = ("--no-owner", "--no-privileges")
+_KEY_TABLES = ("epoch_key", "data_key")
 
 
 class PostgresAdministration:
@@ -46,14 +48,23 @@ class PostgresAdministration:
 
     def dump(self, file: Path) -> None:
         """See `Administration`."""
-        self._tool("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={file}")
+        without = [f"--exclude-table-data={table}" for table in _KEY_TABLES]
+        self._tool("pg_dump", *_PLAIN, "--format=custom", *without, f"--file={file}")
+
+    def dump_keys(self, file: Path) -> None:
+        """See `Administration`."""
+        tables = [f"--table={table}" for table in _KEY_TABLES]
+        self._tool("pg_dump", *_PLAIN, "--format=custom", "--data-only", *tables, f"--file={file}")
+
+    def load_keys(self, file: Path) -> None:
+        """See `Administration`."""
+        self._restore("--data-only", str(file))
 
     def load(self, file: Path) -> None:
         """See `Administration`."""
         if inspect(self._owner).revision:
             raise DatabaseUnavailable("the database is not empty; restore into a new one and let storage.url name it")
-        database = self._environment().get("PGDATABASE", "")
-        self._tool("pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={database}", str(file))
+        self._restore(str(file))
 
     def days_before(self, day: date) -> Dropped:
         """See `Administration`."""
@@ -80,6 +91,10 @@ class PostgresAdministration:
                 return Dropped(len(days), first)
         except psycopg.Error as error:
             raise DatabaseUnavailable(f"the database refused: {reason_of(error)}") from error
+
+    def _restore(self, *arguments: str) -> None:
+        database = self._environment().get("PGDATABASE", "")
+        self._tool("pg_restore", *_PLAIN, "--exit-on-error", f"--dbname={database}", *arguments)
 
     def _environment(self) -> dict[str, str]:
         # By environment: a command line, and the password in it, is everybody's to read.

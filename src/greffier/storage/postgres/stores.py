@@ -1,11 +1,14 @@
 """All stores in one PostgreSQL database."""
 
-from greffier.audit.ports import Journal, JournalUnavailable, Leader
+from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable, Leader
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch
+from greffier.storage.content import CONTENT_ROOT_KEY, SqlContentStore
+from greffier.storage.content_keys import ContentKeys
+from greffier.storage.content_root import FileKeyWrapper
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import BadDatabaseUrl, Database
 from greffier.storage.postgres.journal import PostgresJournal
@@ -52,6 +55,12 @@ class PostgresStores:
         """See `Stores`."""
         self._check(SpendUnavailable)
         return SqlSpendBook(self._database.engine())
+
+    def content(self) -> SqlContentStore:
+        """See `Stores`. Every machine needs the same root key."""
+        self._check(ContentUnavailable)
+        wrapper = FileKeyWrapper(self._paths.secrets / CONTENT_ROOT_KEY)
+        return SqlContentStore(self._database.engine(), ContentKeys(self._database.engine(), wrapper))
 
     def leader(self) -> Leader:
         """See `Stores`."""
