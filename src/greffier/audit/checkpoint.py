@@ -151,6 +151,15 @@ def unverified(note: str) -> Checkpoint:
     return _parse(_split(note)[0])
 
 
+def signatures(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """The text that is signed, and each signature by the name of its key, unverified.
+
+    Raises:
+        BadCheckpoint: It is not a signed note.
+    """
+    return _split(note)
+
+
 def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     if len(note) > _MAX_NOTE:
         raise BadCheckpoint("the note is too long")

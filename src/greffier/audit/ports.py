@@ -17,6 +17,10 @@ class ContentUnavailable(Exception):  # noqa: N818 - named for the condition
     """Content could not be stored or read: the store or its keys are out of reach, or the part was deleted."""
 
 
+class SignerUnavailable(Exception):  # noqa: N818 - named for the condition
+    """The key that signs checkpoints is out of reach. Nothing was signed; it is tried again."""
+
+
 class Sequenced(msgspec.Struct, frozen=True):
     """An event as the journal keeps it: ``seq`` counts from 1 without gaps; ``seq - 1`` is its Merkle leaf index."""
 
@@ -144,7 +148,11 @@ class CheckpointSigner(Protocol):
         ...
 
     def sign(self, message: bytes) -> bytes:
-        """Return an ECDSA P-256 signature over SHA-256 of the message, ASN.1 DER."""
+        """Return an ECDSA P-256 signature over SHA-256 of the message, ASN.1 DER.
+
+        Raises:
+            SignerUnavailable: The key cannot be used now.
+        """
         ...
 
     def public_key_der(self) -> bytes:

@@ -16,7 +16,14 @@ from datetime import UTC, datetime
 
 from greffier.audit.checkpoint import BadCheckpoint, Checkpoint, Verifier, sign, verify
 from greffier.audit.merkle import Frontier, frontier_at, leaf_hash, perfect_root
-from greffier.audit.ports import CheckpointSigner, JournalReader, JournalUnavailable, Leader, Sequenced
+from greffier.audit.ports import (
+    CheckpointSigner,
+    JournalReader,
+    JournalUnavailable,
+    Leader,
+    Sequenced,
+    SignerUnavailable,
+)
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import HEIGHT, WIDTH, BadLog, TileNodes, TileStore, TileWriter
 from greffier.core.clock import Clock
@@ -82,6 +89,7 @@ class Sealer:
         Raises:
             BadLog: The journal, the files or the clock contradict what was sealed. Nothing was signed.
             JournalUnavailable: The journal cannot be read.
+            SignerUnavailable: The key is out of reach.
             OSError: The log's folder cannot be written.
         """
         if not self._lead():
@@ -114,7 +122,7 @@ class Sealer:
     def _attempt(self) -> None:
         try:
             self.seal_once()
-        except (BadLog, JournalUnavailable, OSError) as error:
+        except (BadLog, JournalUnavailable, SignerUnavailable, OSError) as error:
             if str(error) != self.problem:
                 self.problem = str(error)
                 log.critical("the log is not being sealed: %s", error)

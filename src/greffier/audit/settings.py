@@ -4,7 +4,19 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from greffier.core.settings import Identifier, Settings
+from greffier.core.settings import Identifier, SecretRef, Settings
+
+
+class LogHsmSettings(Settings, frozen=True, kw_only=True):
+    """The P-256 key that signs checkpoints, in a PKCS#11 token; needs the extra ``hsm``.
+
+    To rotate it, make another key in the token and write its label here: old checkpoints stay verifiable.
+    """
+
+    module: str
+    token: str
+    key: Identifier
+    pin: SecretRef
 
 
 class AuditSettings(Settings, frozen=True, kw_only=True):
@@ -24,3 +36,4 @@ class AuditSettings(Settings, frozen=True, kw_only=True):
     spool_minimal_s: Annotated[int, Meta(ge=0, le=3600)] = 3600
     content_retention_days: Annotated[int, Meta(ge=1)] = 30
     key_name: Identifier = "greffier-log"
+    hsm: LogHsmSettings | None = None

@@ -11,6 +11,7 @@ Any web server can serve the folder, and existing tlog clients can follow it.
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from greffier.audit.merkle import HASH_BYTES, perfect_root
 
@@ -51,6 +52,18 @@ def decode_bundle(data: bytes) -> list[bytes]:
         entries.append(data[at + _LENGTH_BYTES : end])
         at = end
     return entries
+
+
+class TileSource(Protocol):
+    """Where tiles are read from: a folder, or a server."""
+
+    def tile(self, level: int, index: int, width: int) -> list[bytes]:
+        """The first ``width`` hashes of a tile.
+
+        Raises:
+            BadLog: The tile is missing or has the wrong length.
+        """
+        ...
 
 
 class TileStore:
@@ -163,7 +176,7 @@ class TileNodes:
 
     _KEPT = 64
 
-    def __init__(self, store: TileStore, size: int) -> None:
+    def __init__(self, store: TileSource, size: int) -> None:
         self._store = store
         self._size = size
         self._tiles: dict[tuple[int, int], list[bytes]] = {}

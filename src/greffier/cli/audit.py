@@ -15,26 +15,31 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from greffier.adapters.secrets.references import SecretMissing
 from greffier.adapters.signers.checkpoint_file import UnusableKey, known_verifiers
 from greffier.app.recording import record_act
 from greffier.app.sealing import make_sealer
 from greffier.app.stores import open_reader
 from greffier.audit.checkpoint import BadCheckpoint, Checkpoint, verify
 from greffier.audit.explain import Explanation, Seal, explain, headline
-from greffier.audit.ports import JournalUnavailable, Sequenced
+from greffier.audit.ports import JournalUnavailable, Sequenced, SignerUnavailable
 from greffier.audit.proofs import newest, prove, prove_growth
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.verification import CLOCK_STEP_MS, Report, Verification, first_at
 from greffier.cli import reveal
+from greffier.cli.audit_anchor import COMMANDS
 from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
+from greffier.config.signing import SignerError
 from greffier.core.events import parse
 from greffier.storage.stores import Reader
 
 app = typer.Typer(help="Explain, verify, prove and export the evidence.", no_args_is_help=True)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 app.add_typer(reveal.app, name="reveal")
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
@@ -400,6 +405,12 @@ def _explained(as_json: bool) -> Iterator[None]:
         _fail(str(error), "Find out what else is wrong with 'greffier audit verify'.", Exit.FAILED, as_json)
     except JournalUnavailable as error:
         _fail(str(error), "Check the file .greffier/journal.db and its disk.", Exit.UNAVAILABLE, as_json)
+    except SignerError as error:
+        _fail(error.reason, error.remedy, Exit.UNAVAILABLE, as_json)
+    except SignerUnavailable as error:
+        _fail(str(error), "Check that the token is present and its PIN is right.", Exit.UNAVAILABLE, as_json)
+    except SecretMissing as error:
+        _fail(str(error), "Set what audit.hsm.pin refers to.", Exit.CONFIG, as_json)
     except UnusableKey as error:
         _fail(str(error), "Restore the key file, or move it away to begin with a new key.", Exit.UNAVAILABLE, as_json)
     except OSError as error:

@@ -25,7 +25,7 @@ class FileCheckpointSigner:
     """CheckpointSigner with a key file, PEM PKCS#8, mode 0600, created at first use.
 
     The public keys of all keys ever used stand beside it in ``<file>.public``, one verifier key a line, so that old
-    checkpoints stay verifiable after a rotation. To rotate, move the key file away; the next start creates one.
+    checkpoints stay verifiable after a rotation (`rotate`).
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -65,13 +65,44 @@ class FileCheckpointSigner:
         return self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def _remember(self) -> None:
-        vkey = Verifier(self._name, self.public_key_der()).vkey
-        register = _register(self._path)
-        if not register.exists() or vkey not in register.read_text().splitlines():
-            with register.open("a", encoding="ascii") as lines:
-                lines.write(vkey + "\n")
-                lines.flush()
-                os.fsync(lines.fileno())
+        remember(self._path, Verifier(self._name, self.public_key_der()))
+
+
+def remember(path: Path, verifier: Verifier) -> None:
+    """Add a public key to those that signed, or will sign, the log; what stands there stays.
+
+    Args:
+        path: The log's key file, whether or not it exists; the register stands beside it.
+        verifier: The key.
+    """
+    register = _register(path)
+    if not register.exists() or verifier.vkey not in register.read_text().splitlines():
+        register.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with register.open("a", encoding="ascii") as lines:
+            lines.write(verifier.vkey + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+
+
+def rotate(paths: WorkspacePaths, name: str) -> Verifier:
+    """Destroy the key file and begin a new one; the public key of the old one stays in the register.
+
+    A running gateway signs with the old key, from its memory, until it is started again.
+
+    Raises:
+        UnusableKey: The file is no usable key.
+        OSError: It cannot be removed or created.
+    """
+    path = log_key_path(paths)
+    FileCheckpointSigner(path, name)  # its public key is in the register before the private one goes
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(b"\0" * size)
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    fresh = FileCheckpointSigner(path, name)
+    return Verifier(name, fresh.public_key_der())
 
 
 def _register(path: Path) -> Path:

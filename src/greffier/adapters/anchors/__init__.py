@@ -1,0 +1,1 @@
+"""Adapters: anchors of the log outside our own domain."""
