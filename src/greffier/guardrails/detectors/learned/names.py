@@ -83,12 +83,14 @@ class Names:
         if not len(tokens):
             return []
         flags = self._gazetteer.look_up(tokens)
-        raw = self._weights[feature_table(tokens, flags)].sum(axis=1) + self._bias
+        raw = self._weights.take(feature_table(tokens, flags).T, axis=0).sum(axis=0) + self._bias
         raw -= raw.max(axis=1, keepdims=True)
         chances = np.exp(raw)
         chances /= chances.sum(axis=1, keepdims=True)
         loud = np.zeros(len(tokens) + 2, dtype=np.int8)
         loud[1:-1] = chances[:, 0] < 1 - _QUIET
+        if not loud.any():
+            return []
         edges = np.flatnonzero(np.diff(loud))
         spans = []
         for first, stop in edges.reshape(-1, 2).tolist():

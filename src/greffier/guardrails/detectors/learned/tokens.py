@@ -32,11 +32,12 @@ def _class_of(code: int) -> int:
     return _UPPER if char.isupper() or char.istitle() else _LOWER
 
 
-_CLASS: Final = np.array([_class_of(code) for code in range(_TABLE)], dtype=np.int64)
+# The last entries of the tables stand for everything beyond them, so that one clipped look-up does.
+_CLASS: Final = np.array([*(_class_of(code) for code in range(_TABLE)), 0], dtype=np.int64)
 
 # What stands between two words, by rising precedence: the strongest character in the gap decides.
 JOINED, SPACE, OTHER, COMMA, STOP, COLON, NEWLINE = range(7)
-_GAP: Final = np.full(_TABLE, OTHER, dtype=np.int64)
+_GAP: Final = np.full(_TABLE + 1, OTHER, dtype=np.int64)
 for _chars, _kind in (
     ("-'\u2019\u2010", JOINED),
     (" \t\u00a0", SPACE),
@@ -88,9 +89,15 @@ _INVERSES: Final = _powers(_INVERSE, _CHUNK)
 def _word_hashes(folded: Codes, start: Ints, end: Ints) -> Hashes:
     """Hash each folded[start:end]. Positions are taken modulo a chunk, so the tables of powers stay small."""
     count = len(folded)
-    position = np.arange(count) % _CHUNK
     sums = np.zeros(count + 1, dtype=np.uint64)
-    np.cumsum((folded.astype(np.uint64) + np.uint64(7)) * _POWERS[position], out=sums[1:])
+    terms = folded.astype(np.uint64)
+    terms += np.uint64(7)
+    if count <= _CHUNK:  # most texts: no word crosses an edge
+        terms *= _POWERS[:count]
+        np.cumsum(terms, out=sums[1:])
+        return _mixed((sums[end] - sums[start]) * _INVERSES[start])
+    terms *= _POWERS[np.arange(count) % _CHUNK]
+    np.cumsum(terms, out=sums[1:])
     first = start % _CHUNK
     # A word across the edge of a chunk is summed in two parts.
     crossing = first + (end - start) > _CHUNK
@@ -101,6 +108,10 @@ def _word_hashes(folded: Codes, start: Ints, end: Ints) -> Hashes:
         left = (sums[edge] - sums[start[crossing]]) * _INVERSES[first[crossing]]
         lift = _POWERS[(edge - start[crossing]) % _CHUNK]
         hashes[crossing] = left + (sums[stop] - sums[edge]) * lift
+    return _mixed(hashes)
+
+
+def _mixed(hashes: Hashes) -> Hashes:
     # The first letter only reaches the low bits of the sum: mix, so that every letter reaches every bit.
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(_MIX)
@@ -116,10 +127,10 @@ def hash_word(word: str) -> int:
 def tokenize(text: str) -> Tokens:
     """Return the words of a text: runs of letters and digits."""
     codes = code_points(text)
-    classes = np.where(codes < _TABLE, _CLASS[np.minimum(codes, _TABLE - 1)], 0)
-    inside = np.zeros(len(codes) + 2, dtype=np.int8)
-    inside[1:-1] = classes > 0
-    edges = np.flatnonzero(np.diff(inside))
+    classes = _CLASS.take(codes, mode="clip")
+    inside = np.zeros(len(codes) + 2, dtype=np.bool_)
+    np.greater(classes, 0, out=inside[1:-1])
+    edges = (inside[1:] != inside[:-1]).nonzero()[0]
     start, end = edges[::2], edges[1::2]
     folded = fold_codes(codes)
     if not len(start):
@@ -135,39 +146,69 @@ def tokenize(text: str) -> Tokens:
     )
 
 
+_BITS: Final = 21
+_COUNT: Final = (1 << _BITS) - 1
+_COUNTED: Final = np.array([0, 1, 1 << _BITS, 1 << 2 * _BITS], dtype=np.int64)
+
+
+def _shape_of(marks: int) -> int:
+    small, capital, large, one, digit, digits = (bool(marks >> bit & 1) for bit in range(5, -1, -1))
+    if digits:
+        return DIGITS
+    if digit:
+        return ALNUM
+    if large:
+        return INITIAL if one else SHOUTED
+    if small:
+        return LOWER_WORD
+    return CAPITAL if capital and not one else MIXED
+
+
+_SHAPE_OF: Final = np.array([_shape_of(marks) for marks in range(64)], dtype=np.int64)
+
+
 def _shapes(classes: Ints, start: Ints, end: Ints) -> Ints:
     length = end - start
-    sums = np.zeros((3, len(classes) + 1), dtype=np.int64)
-    for kind in (_LOWER, _UPPER, _DIGIT):
-        np.cumsum(classes == kind, out=sums[kind - 1, 1:])
-    lower, upper, digit = sums[:, end] - sums[:, start]
-    capital = classes[start] == _UPPER
-    shape = np.full(len(start), MIXED, dtype=np.int64)
-    shape[lower == length] = LOWER_WORD
-    shape[capital & (lower == length - 1) & (length > 1)] = CAPITAL
-    shape[(upper == length) & (length > 1)] = SHOUTED
-    shape[(upper == 1) & (length == 1)] = INITIAL
-    shape[(digit > 0) & (digit < length)] = ALNUM
-    numbers = digit == length
-    shape[numbers] = DIGITS + np.minimum(length[numbers], 6)
+    sums = np.zeros(len(classes) + 1, dtype=np.int64)
+    np.cumsum(_COUNTED.take(classes), out=sums[1:])  # three counts in one number
+    counts = sums[end] - sums[start]
+    lower, upper, digit = counts & _COUNT, (counts >> _BITS) & _COUNT, counts >> 2 * _BITS
+    digits = digit == length
+    marks = (lower == length).view(np.int8) << 1
+    marks |= (lower == length - 1) & (classes[start] == _UPPER)
+    marks <<= 1
+    marks |= upper == length
+    marks <<= 1
+    marks |= length == 1
+    marks <<= 1
+    marks |= digit > 0
+    marks <<= 1
+    marks |= digits
+    shape: Ints = _SHAPE_OF.take(marks)
+    shape += digits * np.minimum(length, 6)
     return shape
 
 
 def _gaps(codes: Codes, start: Ints, end: Ints) -> Ints:
-    kinds = np.where(codes < _TABLE, _GAP[np.minimum(codes, _TABLE - 1)], OTHER)
-    gap = np.full(len(start), NEWLINE, dtype=np.int64)
+    gap = np.empty(len(start), dtype=np.int64)
+    gap[0] = NEWLINE
     if len(start) > 1:
         # Between words there is at least one character, so the two-step slices below are never empty.
-        borders = np.stack([end[:-1], start[1:]], axis=1).ravel()
-        gap[1:] = np.maximum.reduceat(kinds, borders)[::2]
+        borders = np.empty(2 * len(start) - 2, dtype=np.int64)
+        borders[::2] = end[:-1]
+        borders[1::2] = start[1:]
+        gap[1:] = np.maximum.reduceat(_GAP.take(codes, mode="clip"), borders)[::2]
     return gap
 
 
+_BACK: Final = np.array([[1], [2], [3], [4]], dtype=np.int64)
+
+
 def _tails(folded: Codes, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
-    letters = []
-    for back in range(1, 5):
-        at = end - back
-        letters.append(np.where(at >= start, folded[np.maximum(at, 0)], 0).astype(np.int64) & 0xFF)
+    at = end - _BACK
+    letters = folded.take(np.maximum(at, 0)).astype(np.int64)
+    letters &= 0xFF
+    letters *= at >= start
     two = letters[0] | letters[1] << 8
     three = two | letters[2] << 16
     return two, three, three | letters[3] << 24
