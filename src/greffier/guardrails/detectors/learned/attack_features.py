@@ -11,8 +11,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from greffier.guardrails.detectors.learned.concept_gate import ConceptScan, Gate
 from greffier.guardrails.detectors.learned.text import (
     Codes,
+    Floats,
     Ints,
     Lexicon,
     Markers,
@@ -76,7 +78,12 @@ class AttackFeatures:
         self.size = len(self.concepts)
         self.features = self.size + self.size * self.size
         """Number of features: each concept, and each ordered pair of concepts."""
+        self.scan = ConceptScan(self._lexicon, self._markers)
         self._last: tuple[int, int, Windows] | None = None
+
+    def gate(self, weights: Floats, needed: float) -> Gate:
+        """Return what tells cheaply whether a window of a text can reach the sum ``needed``."""
+        return Gate(weights, self.size, self.scan.size, needed)
 
     def name(self, feature: int) -> str:
         """Return a readable name of a feature, for explanations."""

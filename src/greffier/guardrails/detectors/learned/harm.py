@@ -24,6 +24,7 @@ class HarmModel:
         insist_on(str(arrays["lexicons"]), self._features.digest, name)
         self._weights = arrays["weights"].astype(np.float64)
         self._bias = float(arrays["bias"])
+        self._gate = self._features.gate(self._weights, -self._bias)
         self._finding = finding
         self.name = name
         self.version = f"1-{self.digest[:12]}"
@@ -34,6 +35,8 @@ class HarmModel:
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return a finding for every stretch of windows above the threshold."""
+        if not self._gate.open(self._features.scan.look(passage.text)):
+            return ()
         windows = self._features.windows(passage.text)
         margins = self._margins(windows)
         hot = np.concatenate(([0], (margins >= 0).astype(np.int8), [0]))

@@ -7,6 +7,7 @@ import numpy as np
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.learned.attack_features import Windows, shared_features
+from greffier.guardrails.detectors.learned.concept_gate import least_margin
 from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS, insist_on, load_model
 from greffier.guardrails.detectors.learned.text import Floats
 from greffier.guardrails.ports import Passage
@@ -33,6 +34,10 @@ class InjectionModel:
         self._depth = arrays["depth"].astype(np.float64)
         self._scale = float(arrays["scale"])
         self.version = f"1-{self.digest[:12]}"
+        self._gates = tuple(
+            self._features.gate(weights, least_margin(depth) - bias)
+            for weights, depth, bias in zip(self._weights, self._depth, self._bias.tolist(), strict=True)
+        )
         concepts = self._features.concepts
         self._persona = np.array([concepts.index(concept) for concept in _PERSONA])
         self._override = np.array([concepts.index(concept) for concept in _OVERRIDE])
@@ -45,6 +50,8 @@ class InjectionModel:
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return a finding for every stretch of windows that reads like an attack."""
         source = _BLOCK_OF.get(passage.provenance, 0)
+        if not self._gates[source].open(self._features.scan.look(passage.text)):
+            return ()
         windows = self._windows(passage)
         margins = self._margins(windows, source)
         whole = self._whole(margins, source)

@@ -6,6 +6,7 @@ Everything here is one to one in length, so offsets in the folded text are offse
 import hashlib
 import unicodedata
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -112,6 +113,7 @@ class Lexicon:
     Attributes:
         concepts: Names of the concepts, in the order of their numbers.
         digest: SHA-256 of the files it was read from, so that a model can insist on the lexicon it was trained with.
+        meanings: Numbers of the concepts that each literal of a squeezed text stands for.
     """
 
     def __init__(self, sections: Mapping[str, Mapping[str, tuple[str, ...]]], digest: str) -> None:
@@ -122,6 +124,7 @@ class Lexicon:
             for entries in languages.values():
                 for entry in entries:
                     meanings.setdefault(_key(entry), set()).add(number)
+        self.meanings: Mapping[str, AbstractSet[int]] = meanings
         self._automaton = ahocorasick.Automaton(ahocorasick.STORE_INTS)
         rows: list[tuple[int, ...]] = []
         numbers: dict[tuple[int, ...], int] = {}
@@ -198,16 +201,20 @@ class Markers:
         data = path.read_bytes()
         self.digest = hashlib.sha256(data).hexdigest()
         concepts: list[str] = []
+        literals: list[list[str]] = []
         self._automaton = ahocorasick.Automaton(ahocorasick.STORE_INTS)
         for line in data.decode("utf-8").splitlines():
             if not line or line.startswith("# Literal"):
                 continue
             if line.startswith("[") and line.endswith("]") and line[1:-1].isupper() and " " not in line:
                 concepts.append(line[1:-1])
+                literals.append([])
             else:
-                self._automaton.add_word(line.replace("\\n", "\n"), len(concepts) - 1)
+                literals[-1].append(line.replace("\\n", "\n"))
+                self._automaton.add_word(literals[-1][-1], len(concepts) - 1)
         self._automaton.make_automaton()
         self.concepts = tuple(concepts)
+        self.literals = tuple(map(tuple, literals))
 
     def find(self, lowered: str) -> tuple[Ints, Ints]:
         """Return (concept, end) of every literal, ordered by end."""
