@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import nats
 from nats.aio.client import Client
+from nats.errors import ConnectionClosedError
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import PubAck
 from nats.js.errors import NotFoundError
 
 from greffier.audit.shipping import Parcel, SinkUnavailable
@@ -36,6 +39,7 @@ class NatsSink:
         self._token = token
         self._tls = tls
         self._client: Client | None = None
+        self._gone = asyncio.Event()
 
     async def probe(self) -> None:
         """See `Sink.probe`: a server answers and a stream covers the subject."""
@@ -56,8 +60,7 @@ class NatsSink:
                     await stream.publish_async(self._subject, parcel.data, headers=_headers(parcel))
                     for parcel in parcels[start : start + _AT_A_TIME]
                 ]
-                async with asyncio.timeout(_ACKNOWLEDGED_S):
-                    await asyncio.gather(*waiting)
+                await self._acknowledged(waiting)
         except (NatsError, OSError, TimeoutError) as error:
             await self.close()
             raise SinkUnavailable(f"NATS does not store events: {_words(error)}") from error
@@ -65,9 +68,25 @@ class NatsSink:
             await self.close()
             raise
 
+    async def _acknowledged(self, waiting: "list[asyncio.Future[PubAck]]") -> None:
+        """Wait for all acknowledgements, or for the end of the connection, which the library does not tell them."""
+        acknowledged: asyncio.Future[Any] = asyncio.gather(*waiting)
+        gone: asyncio.Future[Any] = asyncio.create_task(self._gone.wait())
+        try:
+            async with asyncio.timeout(_ACKNOWLEDGED_S):
+                await asyncio.wait([acknowledged, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not acknowledged.done():
+                raise ConnectionClosedError
+            acknowledged.result()
+        finally:
+            gone.cancel()
+            acknowledged.cancel()
+            await asyncio.gather(acknowledged, gone, return_exceptions=True)
+
     async def _connected(self) -> JetStreamContext:
         if self._client is None or not self._client.is_connected:
             await self.close()
+            self._gone = gone = asyncio.Event()  # of this connection alone
             try:
                 async with asyncio.timeout(_CONNECT_S):
                     self._client = await nats.connect(
@@ -76,8 +95,11 @@ class NatsSink:
                         tls=self._tls,
                         allow_reconnect=False,
                         connect_timeout=_CONNECT_S,
-                        max_reconnect_attempts=0,
+                        max_reconnect_attempts=1,
+                        reconnect_time_wait=0.1,
                         error_cb=_seen_elsewhere,
+                        closed_cb=_set(gone),
+                        disconnected_cb=_set(gone),
                         name="greffier",
                     )
             except (NatsError, OSError, TimeoutError) as error:
@@ -92,6 +114,13 @@ class NatsSink:
             with contextlib.suppress(NatsError, OSError, TimeoutError):
                 async with asyncio.timeout(2):
                     await client.close()
+
+
+def _set(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def called() -> None:
+        event.set()
+
+    return called
 
 
 async def _seen_elsewhere(_error: Exception) -> None:
