@@ -16,6 +16,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 
 import greffier
+from greffier.app.guarding import OwnDetectors
 from greffier.config.loading import fingerprint, load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
@@ -55,6 +56,7 @@ class GuardService:
     def __init__(self, paths: WorkspacePaths, snapshot: Snapshot, options: GuardServeOptions) -> None:
         self._paths = paths
         self._snapshot = snapshot
+        self._own = OwnDetectors(paths.root)
         self._fingerprint = fingerprint(paths)
         self._refused = ""
         self._look_now = asyncio.Event()
@@ -68,7 +70,7 @@ class GuardService:
             "greffier_guard_reloads", "Bundles taken or refused.", ("result",), registry=self._registry
         )
         self.app = GuardServiceApp(
-            build_guard(snapshot),
+            self._guard_of(snapshot),
             snapshot.revision,
             token=options.token,
             max_body_bytes=snapshot.workspace.server.max_body_bytes * 2,  # JSON escapes; the gateway has bounds too
@@ -91,6 +93,15 @@ class GuardService:
             "screens": sorted(self._snapshot.screens),
             "warnings": [f"a newer configuration was refused: {self._refused}"] if self._refused else [],
         }
+
+    def _guard_of(self, snapshot: Snapshot) -> Guard:
+        """The guard of a bundle: every detector in this process, and the workspace's own over HTTP; no judges."""
+        outside = self._own.for_snapshot(snapshot, {})
+        return Guard(snapshot.screens, snapshot.topics, clock=SystemClock(), outside=outside)
+
+    async def close(self) -> None:
+        """Close connections to the workspace's own detectors."""
+        await self._own.close()
 
     def reload_soon(self) -> None:
         """Look for a new bundle now."""
@@ -115,7 +126,7 @@ class GuardService:
             if snapshot.revision == self._snapshot.revision:
                 self._refused = ""
                 return
-            guard = await asyncio.to_thread(build_guard, snapshot)
+            guard = await asyncio.to_thread(self._guard_of, snapshot)
         except (ConfigError, GreffierError) as error:
             self._refused = error.reason
             self._reloads.labels("refused").inc()
@@ -126,15 +137,6 @@ class GuardService:
         self._refused = ""
         self._reloads.labels("swapped").inc()
         log.warning("bundle %s is in force, signed by %s", snapshot.revision[:16], snapshot.signed_by or "NOBODY")
-
-
-def build_guard(snapshot: Snapshot) -> Guard:
-    """The guard of a bundle, with every detector in this process.
-
-    Raises:
-        GreffierError: A detector that it names cannot be loaded.
-    """
-    return Guard(snapshot.screens, snapshot.topics, clock=SystemClock())
 
 
 class _Server(uvicorn.Server):
@@ -197,6 +199,7 @@ async def serve_guard(options: GuardServeOptions, snapshot: Snapshot, started: C
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         listener.close()
+        await service.close()
         if options.socket is not None:
             options.socket.unlink(missing_ok=True)
 
