@@ -4,11 +4,10 @@ Every entry is recorded in the journal before it is made; running workers follow
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 
 from greffier.app.privacy_desk import open_office
 from greffier.app.recording import operator, record_act
@@ -293,20 +292,13 @@ def _show(lines: list[LedgerLine], as_json: bool) -> None:
     if as_json:
         print_json([msgspec.to_builtins(line) for line in lines])
         return
-    _table(
-        ("number", "when", "what", "purpose", "subject", "by"),
-        [
-            (
-                str(line.number),
-                iso(line.at_ms),
-                f"{line.kind} {'in effect' if line.active else 'ended'}",
-                line.purpose or "every purpose",
-                line.subject,
-                line.actor,
-            )
-            for line in lines
-        ],
-    )
+    for line in lines:
+        state = "in effect" if line.active else "ended"
+        purpose = line.purpose or "every purpose"
+        out.print(
+            f"{line.number}  {iso(line.at_ms)}  {line.kind} {state}, {purpose}: {line.subject}, by {line.actor}",
+            markup=False,
+        )
 
 
 def _show_holds(holds: list[Hold], as_json: bool) -> None:
@@ -314,27 +306,8 @@ def _show_holds(holds: list[Hold], as_json: bool) -> None:
     if as_json:
         print_json([msgspec.to_builtins(hold) | {"active": hold.active(now)} for hold in holds])
         return
-    _table(
-        ("id", "protects", "tenant", "about", "until", "placed by", "approved by"),
-        [
-            (
-                hold.id,
-                "yes" if hold.active(now) else "no",
-                hold.tenant,
-                hold.subject or hold.use_case or hold.request_id or "everything",
-                iso(hold.expires_ms),
-                hold.placed_by,
-                hold.approved_by or "nobody yet",
-            )
-            for hold in holds
-        ],
-    )
-
-
-def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    table = Table(box=None)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+    for hold in holds:
+        about = hold.subject or hold.use_case or hold.request_id or "everything"
+        state = f"protects until {iso(hold.expires_ms)}" if hold.active(now) else "has ended"
+        out.print(f"{hold.id}  {hold.tenant}, {about}: {state}", markup=False)
+        out.print(f"  placed by {hold.placed_by}, approved by {hold.approved_by or 'nobody yet'}", markup=False)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 import typer
-from rich.table import Table
 
 from greffier.app.privacy_desk import open_office
 from greffier.app.recording import operator
@@ -49,19 +48,7 @@ def run(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> Non
 
 
 def _print(lines: list[Line]) -> None:
-    table = Table(box=None)
-    for column in ("use case", "purpose", "part", "parts", "oldest", "days", "rule", "overdue", "held"):
-        table.add_column(column, no_wrap=True)
     for line in lines:
-        table.add_row(
-            line.use_case,
-            line.purpose,
-            line.part,
-            str(line.parts),
-            iso(line.oldest_ms),
-            str(line.days),
-            line.rule,
-            str(line.overdue),
-            str(line.held),
-        )
-    out.print(table)
+        what = f"{line.tenant} {line.use_case or '-'} {line.purpose or '-'} {line.part}"
+        out.print(f"{what}: {line.parts} parts since {iso(line.oldest_ms)}", markup=False)
+        out.print(f"  {line.days} days ({line.rule}): {line.overdue} overdue, {line.held} held", markup=False)

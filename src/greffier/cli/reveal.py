@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.table import Table
 
 from greffier.app.privacy_desk import Office, open_office
 from greffier.app.recording import operator, record_act
@@ -142,19 +141,10 @@ def list_reveals(
     if as_json:
         print_json([msgspec.to_builtins(reveal) for reveal in reveals])
         return
-    table = Table(box=None)
-    for column in ("id", "request", "requested by", "approved by", "expires", "reason"):
-        table.add_column(column, no_wrap=column != "reason")
     for reveal in reveals:
-        table.add_row(
-            reveal.id,
-            reveal.request_id,
-            reveal.requested_by,
-            reveal.approved_by or "-",
-            iso(reveal.expires_ms),
-            reveal.reason,
-        )
-    out.print(table)
+        approved = f"approved by {reveal.approved_by}" if reveal.approved_by else "not approved"
+        out.print(f"{reveal.id}  for {reveal.request_id} until {iso(reveal.expires_ms)}: {reveal.reason}", markup=False)
+        out.print(f"  requested by {reveal.requested_by}, {approved}", markup=False)
 
 
 def _parts(paths: WorkspacePaths, request_id: str) -> tuple[str, list[PartLine]]:

@@ -206,6 +206,7 @@ def test_an_unchecked_identity_and_a_hold_stop_a_request_before_anything_is_dele
     )
     with pytest.raises(NotAllowed, match="hold_1"):
         run(paths, request.id)
+    assert office.requests.get(request.id).state == "identified"  # still open for exceptions and refusal
     assert len(office.content.of_subject("acme", ADA)) == 2
 
 
@@ -213,7 +214,7 @@ def test_content_an_answer_under_way_stored_after_the_deletion_is_found_by_the_v
     paths: WorkspacePaths, office: Office
 ) -> None:
     request = fill(office)
-    assert in_child(paths, request.id, survives=6) == 9  # deleted, not yet verified
+    assert in_child(paths, request.id, survives=5) == 9  # deleted, not yet verified
     label = PartLabel(ADA, "assistant", "help", ("personal",))
     asyncio.run(office.content.put("acme", "req_9", {"answer": CANARY}, label))
     assert run(paths, request.id).state == "done"
@@ -223,7 +224,7 @@ def test_content_an_answer_under_way_stored_after_the_deletion_is_found_by_the_v
 def test_the_mark_waits_for_an_erasure_that_is_still_under_way(paths: WorkspacePaths, office: Office) -> None:
     """Else a backup made in between would bring back, unnoticed, who was not erased yet when it was made."""
     first, second = fill(office), fill(office)
-    assert in_child(paths, first.id, survives=5) == 9  # buried, not settled
+    assert in_child(paths, first.id, survives=3) == 9  # buried, not settled
     assert any(step.name == "bury" for step in office.requests.get(first.id).steps)
     run(paths, second.id)
     assert office.content.applied() == 0

@@ -100,24 +100,33 @@ class Handler:
             raise NotAllowed("nobody has recorded how the person's identity was checked ('greffier dsr identify')")
         if not request.refs:
             raise NotAllowed("the request names no reference of the person ('greffier dsr confirm')")
-        if request.state != "running":
-            request = self._save(msgspec.structs.replace(request, state="running"), request)
+        if request.state != "running":  # from here on it is carried out to its end, so look first, each time anew
+            looked = tuple(self._noted(name, look(request)) for name, look in self._before(request))
+            request = self._save(msgspec.structs.replace(request, state="running", steps=looked), request)
         done = {step.name for step in request.steps}
         for name, step in self._plan(request):
             if name in done:
                 continue
             result = step(request)
-            note = StepResult(name=name, at_ms=self._now(), result={k: v for k, v in result.items() if k != "outcome"})
             changed = msgspec.structs.replace(
-                request, steps=(*request.steps, note), outcome=result.get("outcome", request.outcome)
+                request,
+                steps=(*request.steps, self._noted(name, result)),
+                outcome=result.get("outcome", request.outcome),
             )
             request = self._save(changed, request)
         # The references go: who it was is no longer known here, and the ledger of erasures has only marks of them.
         refs = () if request.type == "erase" else request.refs
         return self._save(msgspec.structs.replace(request, state="done", refs=refs, parts=()), request)
 
-    def _plan(self, request: SubjectRequest) -> Iterator[tuple[str, Callable[[SubjectRequest], Result]]]:
+    def _noted(self, name: str, result: Result) -> StepResult:
+        return StepResult(name=name, at_ms=self._now(), result={k: v for k, v in result.items() if k != "outcome"})
+
+    def _before(self, request: SubjectRequest) -> Iterator[tuple[str, Callable[[SubjectRequest], Result]]]:
         yield "inventory", self._inventory
+        if request.type == "erase":
+            yield "holds", self._no_hold
+
+    def _plan(self, request: SubjectRequest) -> Iterator[tuple[str, Callable[[SubjectRequest], Result]]]:
         if request.type == "erase":
             yield from self._erasure()
         elif request.type == "restrict":
@@ -132,7 +141,6 @@ class Handler:
 
     def _erasure(self) -> Iterator[tuple[str, Callable[[SubjectRequest], Result]]]:
         stores = self._desk.stores
-        yield "holds", self._no_hold
         yield "suppress", lambda r: self._enter(r, "restriction", "", origin=r.id)
         yield "bury", self._bury
         for store in stores:
