@@ -14,6 +14,7 @@ from greffier.guardrails import registry
 from greffier.guardrails.conversation import rewrite_message, rewrite_request
 from greffier.guardrails.detectors.leak import prompt_leaks
 from greffier.guardrails.engine import Engine, is_entity
+from greffier.guardrails.memory import Memory
 from greffier.guardrails.normalise import views
 from greffier.guardrails.outside import Outside, Walk, ask_outside, measure_outside
 from greffier.guardrails.ports import Measured, OutsideDetector, Passage, Provenance
@@ -45,6 +46,7 @@ class Screen:
         self.settings = settings
         self.engine = engine
         self.outside = tuple(outside)
+        self.memory = Memory()
         self.rules: dict[Direction, RuleList] = {
             "input": RuleList(settings.input),
             "output": RuleList(settings.output),
@@ -96,8 +98,10 @@ class Sieve:
         *,
         outside: Outside | None = None,
         approved: bool = False,
+        tenant: str = "",
     ) -> None:
         self._screen = screen
+        self._tenant = tenant
         self._approved = approved
         self.outside = outside or Outside()
         self._direction: Direction = direction
@@ -110,7 +114,7 @@ class Sieve:
     def measure(self, text: str, provenance: Provenance, lang: str = "") -> list[Decided]:
         """Measure one text; the findings are the caller's to keep."""
         passage = Passage(text, provenance, lang)
-        measured = self._screen.engine.measure(passage)
+        measured = self._measured(passage)
         if self._screen.outside:
             measured = self.outside.joined(passage, measured)
         if measured.failed:
@@ -120,6 +124,18 @@ class Sieve:
             findings += self._leaks(text, self._placed)
         rules = self._screen.rules[self._direction]
         return [rules.decide(finding, provenance) for finding in findings]
+
+    def _measured(self, passage: Passage) -> Measured:
+        """What the detectors of this process find; texts that a tenant's requests repeat are measured once."""
+        screen = self._screen
+        place = screen.memory.place(self._tenant, passage) if self._tenant else None
+        if place is None:
+            return screen.engine.measure(passage)
+        measured = screen.memory.recall(place)
+        if measured is None:
+            measured = screen.engine.measure(passage)
+            screen.memory.keep(place, measured)
+        return measured
 
     @staticmethod
     def _leaks(text: str, placed: Placed) -> Iterator[Finding]:
@@ -300,7 +316,9 @@ class Guard:
             )
         pseudonyms = Pseudonyms()
         outside = await ask_outside(screen.name, screen.outside, lambda change: rewrite_request(request, change))
-        sieve = Sieve(screen, "input", grant.risk_class, pseudonyms, outside=outside, approved=approved)
+        sieve = Sieve(
+            screen, "input", grant.risk_class, pseudonyms, outside=outside, approved=approved, tenant=grant.tenant
+        )
         clean = rewrite_request(request, sieve.sift)
         refused = sieve.refused()
         if refused is not None:
