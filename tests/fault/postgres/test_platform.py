@@ -1,0 +1,156 @@
+"""The whole gateway on PostgreSQL, through an outage of the database, by risk class."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greffier.app.stores import administration_of, open_keys, open_reader
+from greffier.config.paths import WorkspacePaths
+from greffier.core.clock import SystemClock
+from greffier.identity.keys import issue_key
+from greffier.testing.peers import Peers, running_peers
+from greffier.testing.platform import Platform, eventually
+from greffier.testing.postgres_server import PostgresServer
+
+SETTINGS = """
+schema: 1
+name: depot
+unsafe_development_mode: true
+tenants:
+  acme: {title: Acme}
+server: {drain_timeout_s: 5}
+audit: {append_timeout_ms: 800, spool_limited_s: 3}
+storage: {url: "env:GATEWAY_URL", admin_url: "env:OWNER_URL"}
+"""
+USE_CASE = """
+id: RISK-case
+title: Assistant
+tenant: acme
+status: approved
+owner: olga@acme.example
+approval: {by: [anton@acme.example], on: "2026-11-01"}
+purpose: assistance
+intended_purpose: Answers questions of staff.
+lawful_basis: {article_6: "6(1)(f)"}
+risk_class: RISK
+models: [assistant]
+default_model: assistant
+"""
+POLICIES = """
+rules:
+  - id: staff-may-ask
+    description: Every credential of an approved use case may use it.
+    effect: allow
+    when: {actions: [chat]}
+"""
+MODELS = """
+deployments:
+  external:
+    provider: openai_compatible
+    model: external-model
+    location: external
+    region: eu
+    base_url: env:EXTERNAL_URL
+    price: {input_per_million: "0", output_per_million: "0"}
+    capabilities: [chat]
+models:
+  assistant:
+    targets: [{deployment: external}]
+"""
+RISKS = ("high", "limited", "minimal")
+
+
+@pytest.fixture(scope="module")
+def peers() -> Iterator[Peers]:
+    yield from running_peers()
+
+
+@pytest.fixture
+def platform(
+    server: PostgresServer, peers: Peers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Platform]:
+    name = server.database()
+    monkeypatch.setenv("GATEWAY_URL", server.url(name, "gateway"))
+    monkeypatch.setenv("OWNER_URL", server.url(name))
+    files = {"greffier.yaml": SETTINGS, "policies/access.yaml": POLICIES, "models/models.yaml": MODELS}
+    files |= {f"use_cases/{risk}.yaml": USE_CASE.replace("RISK", risk) for risk in RISKS}
+    for file, text in files.items():
+        path = tmp_path / "workspace" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    made = Platform(tmp_path / "workspace", peers.environment, workers=2)
+    yield made
+    made.stop()
+    server.stop()
+    server.start()
+
+
+def prepare(paths: WorkspacePaths) -> dict[str, str]:
+    """What ``db upgrade`` and ``keys create`` do, without a process each; a key per risk class."""
+    database = administration_of(paths)
+    assert database is not None
+    database.upgrade()
+    now = SystemClock().wall_ms()
+    store = open_keys(paths)
+    keys = {}
+    for risk in RISKS:
+        issued = issue_key(tenant="acme", use_case=f"{risk}-case", created_ms=now, expires_ms=now + 3_600_000)
+        store.create(issued.record)
+        keys[risk] = issued.key
+    store.close()
+    return keys
+
+
+def test_a_start_without_the_database_says_why(server: PostgresServer, platform: Platform) -> None:
+    code, said = platform.refusal()
+    assert code != 0
+    assert "greffier db upgrade" in said
+    server.stop()
+    code, said = platform.refusal()
+    assert code != 0
+    assert "refused" in said
+    assert "Traceback" not in said
+
+
+def test_an_outage_of_the_database_is_bridged_by_risk_class(server: PostgresServer, platform: Platform) -> None:
+    keys = prepare(WorkspacePaths(platform.workspace))
+    platform.start()
+    answered: list[str] = []
+
+    def ask(risk: str) -> int:
+        answer = platform.chat(keys[risk], "hello")
+        if answer.status == 200:
+            answered.append(answer.headers["x-request-id"])
+        return answer.status
+
+    for risk in RISKS:
+        assert [ask(risk) for _ in range(3)] == [200] * 3
+    server.stop("immediate")
+    began = time.monotonic()
+    assert ask("high") == 503
+    assert [ask("limited") for _ in range(6)] == [200] * 6
+    assert [ask("minimal") for _ in range(6)] == [200] * 6
+    eventually(lambda: ask("limited") == 503)
+    assert time.monotonic() - began > 2
+    assert ask("minimal") == 200
+    server.start()
+    eventually(lambda: ask("high") == 200)
+    eventually(lambda: ask("limited") == 200)  # the other worker may be a moment behind
+    platform.stop()
+
+    reader = open_reader(WorkspacePaths(platform.workspace))
+    events = [json.loads(row.data) for row in reader.scan()]
+    reader.close()
+    kinds = Counter((event["request_id"], event["kind"]) for event in events if event.get("request_id"))
+    assert set(kinds.values()) == {1}
+    for request in answered:
+        assert (request, "admission") in kinds
+        assert (request, "outcome") in kinds
+    assert "journal.outage" in {event.get("action") for event in events}
+    assert not list((platform.workspace / ".greffier" / "spool").glob("*.spool"))
+    done = platform.command("audit", "verify", "--json")
+    assert done.returncode == 0, done.stdout
