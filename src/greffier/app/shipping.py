@@ -15,7 +15,7 @@ from greffier.audit.checkpoint import BadCheckpoint, Checkpoint, unverified
 from greffier.audit.export.codes import Severity
 from greffier.audit.ports import JournalReader
 from greffier.audit.sealer import read_note
-from greffier.audit.shipping import Plan, Shipper, Sink, SinkUnavailable, Writer
+from greffier.audit.shipping import Plan, ProgressFile, Shipper, Sink, SinkUnavailable, Writer
 from greffier.audit.sink_settings import SinkSettings
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.config.paths import WorkspacePaths
@@ -92,6 +92,7 @@ async def _prepared(paths: WorkspacePaths, snapshot: Snapshot, reader: JournalRe
     built = list(_built(paths, snapshot))
     shippers = []
     for name, settings, sink, writer in built:
+        ProgressFile(paths.sinks, name).load()  # a damaged cursor stops the start as well
         try:
             async with asyncio.timeout(settings.timeout_s):
                 await sink.probe()

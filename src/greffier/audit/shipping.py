@@ -303,13 +303,15 @@ class Shipper:
         return moved
 
     def _note(self, error: str) -> None:
-        if error == self.progress.error or self._lock is None:
+        if error == self.progress.error:
             return
         if error:
             log.error("sink %s gets nothing: %s", self.plan.name, error)
         else:
             log.warning("sink %s is being supplied again", self.plan.name)
         self.progress = msgspec.structs.replace(self.progress, error=error, error_ms=self._clock.wall_ms())
+        if self._lock is None:  # somebody else's state, or one that cannot be read
+            return
         with contextlib.suppress(OSError):  # the same disk fault is what `error` says; it is tried again
             self._file.save(self.progress)
 

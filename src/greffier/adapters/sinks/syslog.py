@@ -87,7 +87,7 @@ class SyslogSink:
             if self._broken():
                 raise ConnectionResetError("the receiver closed the connection")
             await asyncio.sleep(_LOOK_S)
-        await asyncio.wait([self._watch] if self._watch else [], timeout=_AFTERMATH_S)
+        await asyncio.sleep(_AFTERMATH_S)
         if self._broken():
             raise ConnectionResetError("the receiver closed the connection")
 

@@ -206,10 +206,20 @@ async def test_a_new_sink_may_start_with_what_comes_next(tmp_path: Path) -> None
     assert [parcel.seq for parcel in sink.got] == [10]
 
 
-async def test_a_damaged_cursor_is_never_guessed(tmp_path: Path) -> None:
+async def test_a_damaged_cursor_is_never_guessed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "siem.json").write_text("{")
+    sink = Memory()
+    shipper = make(tmp_path, Journal(1), sink)
     with pytest.raises(SinkUnavailable, match="restore it"):
-        await make(tmp_path, Journal(1), Memory()).ship_once()
+        await shipper.ship_once()
+    stop = asyncio.Event()
+    running = asyncio.create_task(shipper.run(stop))
+    await asyncio.sleep(0.05)
+    stop.set()
+    await running
+    assert "restore it" in caplog.text
+    assert (tmp_path / "siem.json").read_text() == "{"
+    assert sink.got == []
 
 
 async def test_large_batches_are_sent_in_parts(tmp_path: Path) -> None:
