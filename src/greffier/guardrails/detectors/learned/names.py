@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from greffier.core.rulings import Finding
-from greffier.guardrails.detectors.learned.model_files import MODELS, load_model
+from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS, load_model
 from greffier.guardrails.detectors.learned.name_features import CATEGORY_SHIFT, PARTICLE, STREET, TAGS, feature_table
+from greffier.guardrails.detectors.learned.names_gate import NamesGate
 from greffier.guardrails.detectors.learned.text import Floats, Ints
 from greffier.guardrails.detectors.learned.tokens import (
     ALNUM,
@@ -55,6 +56,7 @@ class Names:
 
     def _take(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self._gazetteer = Gazetteer(arrays["hashes"].astype(np.uint32), arrays["flags"].astype(np.uint16))
+        self._gate = NamesGate(self._gazetteer, LEXICONS / "names.txt")
         self._weights = arrays["weights"].astype(np.float32)
         self._bias = arrays["bias"].astype(np.float64)
         self._moves = arrays["moves"].astype(np.float64).tolist()
@@ -70,6 +72,10 @@ class Names:
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return the names and addresses that are likely enough to act on."""
+        return self.examine_closely(passage) if self._gate.open(passage.text) else ()
+
+    def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
+        """Have the tagger read the text, whether or not it looks as if it held a name."""
         return tuple(
             Finding(
                 detector=self.name, type=kind, start=start, end=end, score=score, rule="tagger", data_class="personal"

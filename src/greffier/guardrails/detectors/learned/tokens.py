@@ -18,6 +18,7 @@ _INVERSE: Final = pow(_BASE, -1, 1 << 64)
 _MIX: Final = 0xBF58476D1CE4E5B9
 _TABLE: Final = 0x3000
 _CHUNK: Final = 4096
+_MASK: Final = (1 << 64) - 1
 
 # Classes of characters.
 _LOWER, _UPPER, _DIGIT = 1, 2, 3
@@ -124,6 +125,18 @@ def hash_word(word: str) -> int:
     return int(_word_hashes(folded, np.array([0]), np.array([len(folded)]))[0])
 
 
+def hash_letters(folded: str) -> int:
+    """Return the hash of one folded word, like `hash_word`, without arrays."""
+    total, power = 0, 1
+    for char in folded:
+        total += (ord(char) + 7) * power
+        power = power * _BASE & _MASK
+    total &= _MASK
+    total ^= total >> 31
+    total = total * _MIX & _MASK
+    return total ^ (total >> 29)
+
+
 def tokenize(text: str) -> Tokens:
     """Return the words of a text: runs of letters and digits."""
     codes = code_points(text)
@@ -225,4 +238,11 @@ class Gazetteer:
         """Return the flags of each word, 0 for unknown ones."""
         short = (tokens.hash >> np.uint64(32)).astype(np.uint32)
         at = np.minimum(np.searchsorted(self._hashes, short), len(self._hashes) - 1)
-        return np.where(self._hashes[at] == short, self._flags[at], 0).astype(np.int64)
+        flags: Ints = np.where(self._hashes[at] == short, self._flags[at], 0).astype(np.int64)
+        return flags
+
+    def flags_of(self, word_hash: int) -> int:
+        """Return the flags of one word."""
+        short = np.uint32(word_hash >> 32)
+        at = min(int(np.searchsorted(self._hashes, short)), len(self._hashes) - 1)
+        return int(self._flags[at]) if self._hashes[at] == short else 0
