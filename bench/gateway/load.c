@@ -6,7 +6,7 @@
  * RATE >0: open loop, Poisson arrivals at RATE per second over at most CONNS
  *          connections.  Latency counts from the time the request was DUE, so a
  *          stalled server cannot hide its queue (no coordinated omission).
- * "##########" in the body becomes the request's number.  If the environment
+ * "##########" in the body becomes a number that no other request has.  If the environment
  * names a file in LOAD_KEYS (bearer keys of equal length, one a line), each
  * request takes the next key.  The first fifth of the time (at most 2 s) is
  * warm-up and is not counted.  Times to the first byte and, in streams, to the
@@ -41,7 +41,7 @@ typedef struct {
 static Conn *cs; static int ncs, ep, tfd, maxc, idle[MAXC], nidle, port;
 static char *req; static int reqlen, seqoff = -1;
 static char *keys; static int keylen, nkeys, keyoff;
-static int64_t seq, t_warm, t_end;
+static int64_t base, seq, t_warm, t_end;
 static float *lat, *ttfb, *ttft; static int nlat, ntext, cap;
 static long ok, bad, errs, events, late; static char first_bad[400];
 
@@ -58,7 +58,7 @@ static int dial(Conn *c) {
 }
 static void start(Conn *c, int64_t due) {
     char b[16];
-    if (seqoff >= 0) { snprintf(b, sizeof b, "%010ld", (long)(++seq % 10000000000L)); memcpy(req + seqoff, b, 10); }
+    if (seqoff >= 0) { snprintf(b, sizeof b, "%010ld", (long)((base + ++seq) % 10000000000L)); memcpy(req + seqoff, b, 10); }
     if (nkeys) memcpy(req + keyoff, keys + (seq % nkeys) * (keylen + 1), keylen);
     c->st = WAIT_HEAD; c->hl = 0; c->due = due; c->first = c->text = 0; c->nl = 0; c->close_after = 0;
     if (c->fd < 0 && dial(c)) { errs++; c->st = IDLE; idle[nidle++] = c - cs; return; }
@@ -143,6 +143,7 @@ int main(int argc, char **argv) {
     o += sprintf(req + o, "\r\n"); memcpy(req + o, body, bl); reqlen = o + bl;
     char *s = memmem(req + o, bl, "##########", 10); if (s) seqoff = s - req;
 
+    base = (int64_t)time(NULL) * 10000;                    /* no run repeats the prompts of an earlier one */
     cs = calloc(maxc, sizeof *cs); ep = epoll_create1(0); ncs = maxc;
     for (int i = maxc - 1; i >= 0; i--) { cs[i].fd = -1; idle[nidle++] = i; }
     int64_t t0 = now_ns(), due = t0; double warm = secs / 5 < 2 ? secs / 5 : 2;
