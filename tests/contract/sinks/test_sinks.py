@@ -16,7 +16,7 @@ from greffier.adapters.sinks.build import build_sink
 from greffier.audit.shipping import Parcel, Sink, SinkRejected, SinkUnavailable
 from greffier.audit.sink_settings import SinkSettings, SinkTlsSettings
 from greffier.testing.certificates import Certificates
-from greffier.testing.contracts.sink import Receiver, SinkContract, parcel, wrapped
+from greffier.testing.contracts.sink import Receiver, RestartingSinkContract, SinkContract, parcel, wrapped
 from greffier.testing.sink_peers import Collector, NatsServer, Rsyslog, soon
 
 SECRET = "token-of-the-test"
@@ -45,8 +45,6 @@ def build(settings: SinkSettings, root: Path) -> Sink:
 
 
 class FileReceiver:
-    restarts = True
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "out"
         self._settings = SinkSettings(kind="file", path="out/events.jsonl")
@@ -67,7 +65,7 @@ class FileReceiver:
         self.folder.with_name("gone").rename(self.folder)
 
 
-class TestFile(SinkContract):
+class TestFile(RestartingSinkContract):
     @pytest.fixture
     def receiver(self, tmp_path: Path) -> Receiver:
         return FileReceiver(tmp_path)
@@ -100,8 +98,6 @@ class TestFile(SinkContract):
 
 
 class SyslogReceiver:
-    restarts = True
-
     def __init__(self, server: Rsyslog) -> None:
         self.server = server
 
@@ -137,7 +133,7 @@ class Prefixed:
         await self._sink.send([msgspec.structs.replace(p, data=PREFIX.encode() + p.data) for p in parcels])
 
 
-class TestSyslog(SinkContract):
+class TestSyslog(RestartingSinkContract):
     @pytest.fixture
     async def receiver(self, tmp_path: Path, certificates: Certificates) -> AsyncIterator[SyslogReceiver]:
         server = Rsyslog(tmp_path, certificates)
@@ -157,8 +153,6 @@ class TestSyslog(SinkContract):
 
 
 class CollectorReceiver:
-    restarts = True
-
     def __init__(self, collector: Collector, settings: SinkSettings, root: Path) -> None:
         self.collector = collector
         self._settings = settings
@@ -179,7 +173,7 @@ class CollectorReceiver:
         await self.collector.start()
 
 
-class CollectorContract(SinkContract):
+class CollectorContract(RestartingSinkContract):
     """What the three kinds of collector have in common besides."""
 
     settings: dict[str, str]
@@ -255,8 +249,6 @@ class TestOtlp(CollectorContract):
 
 
 class NatsReceiver:
-    restarts = True
-
     def __init__(self, server: NatsServer, settings: SinkSettings) -> None:
         self.server = server
         self._settings = settings
@@ -285,7 +277,7 @@ async def make_stream(server: NatsServer) -> None:
     await client.close()
 
 
-class TestNats(SinkContract):
+class TestNats(RestartingSinkContract):
     @pytest.fixture
     async def receiver(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NatsReceiver]:
         server = NatsServer(tmp_path)
@@ -329,8 +321,6 @@ class TestNats(SinkContract):
 
 class KafkaReceiver:
     """librdkafka's mock cluster: a real protocol endpoint that keeps nothing beyond its life."""
-
-    restarts = False
 
     def __init__(self, root: Path) -> None:
         self._cluster: Producer | None = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1})

@@ -14,7 +14,7 @@ from greffier.core.events import Act
 from greffier.core.ids import new_id
 from greffier.storage.journal import SqliteJournal
 
-EVENTS = 1500
+EVENTS = 1000
 SCRIPT = Path(__file__).with_name("shipping.py")
 
 
@@ -30,7 +30,7 @@ def test_nothing_is_missing_after_many_kills(tmp_path: Path) -> None:
         process = subprocess.Popen([sys.executable, str(SCRIPT), str(tmp_path)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(random.uniform(0.02, 0.15 if kills < 4 else 3))
+        time.sleep(random.uniform(0.02, 0.15 if kills < 3 else 3))
         process.kill()
         process.wait()
         process.stdout.close()

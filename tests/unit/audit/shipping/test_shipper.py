@@ -233,7 +233,8 @@ async def test_large_batches_are_sent_in_parts(tmp_path: Path) -> None:
     assert len(sink.chunks) > 1
 
 
-async def test_trouble_is_kept_for_the_operator_and_ends(tmp_path: Path) -> None:
+async def test_trouble_is_kept_for_the_operator_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greffier.audit.shipping._FIRST_PAUSE_S", 0.1)
     journal, sink = Journal(3), Memory(["away", "hang", "bug"])
     shipper = make(tmp_path, journal, sink, Plan(name="siem", workspace="p", timeout_s=0.05))
     stop = asyncio.Event()
