@@ -38,17 +38,44 @@ class Squeezed:
         return at[start], at[end - 1] + 1
 
 
+_WHO = (
+    *("you are ", "you're ", "du bist ", "sie sind ", "tu es ", "vous \u00eates ", "eres ", "usted es "),
+    *("sei ", "tu sei ", "je bent ", "u bent ", "jij bent "),
+)
+_LONGEST_INTRODUCTION = 200
+
+
+def _introduction(prompt: str) -> int:
+    """How many letters and digits the sentence takes that says who the assistant is; 0 if there is none, or no more."""
+    opening = prompt.lstrip()[:_LONGEST_INTRODUCTION]
+    if not opening.lower().startswith(_WHO):
+        return 0
+    ends = [at for at in (opening.find(mark) for mark in (". ", ".\n", "\n", "! ")) if at > 0]
+    if not ends:
+        return 0
+    letters = len(Squeezed(opening[: min(ends)]).text)
+    return letters if len(Squeezed(prompt).text) >= letters + _GRAM else 0
+
+
 class Shingles:
-    """All runs of 24 letters of a prompt, forwards, reversed and in rot13: what an answer must not contain."""
+    """All runs of 24 letters of a prompt, forwards, reversed and in rot13: what an answer must not contain.
+
+    An opening sentence that says who the assistant is may be repeated as it stands: an assistant introduces itself.
+    """
 
     __slots__ = ("_grams",)
 
     def __init__(self, prompt: str) -> None:
         squeezed = Squeezed(prompt).text
+        begin = _introduction(prompt)
+        variants = (
+            (begin, squeezed),
+            (begin, squeezed.translate(_LEET)),
+            (0, squeezed[::-1]),
+            (0, squeezed.translate(_ROT13)),
+        )
         self._grams: frozenset[str] = frozenset(
-            variant[i : i + _GRAM]
-            for variant in (squeezed, squeezed[::-1], squeezed.translate(_ROT13), squeezed.translate(_LEET))
-            for i in range(len(variant) - _GRAM + 1)
+            variant[i : i + _GRAM] for start, variant in variants for i in range(start, len(variant) - _GRAM + 1)
         )
 
     def __bool__(self) -> bool:
