@@ -3,9 +3,11 @@
 
     verify_log.py log LOG_DIR KEYS [--journal journal.db | --export events.jsonl] [--kept OLD.note ...]
     verify_log.py proof PROOF.json KEYS
+    verify_log.py witnessed NOTE KEYS --witnesses WITNESS_KEYS [--need 2]
 
 KEYS is a file with one verifier key a line, as the log's operator gave it to you (`greffier audit public-key`).
-Formats: RFC 9162 (tree, proofs), c2sp.org/tlog-tiles, c2sp.org/tlog-checkpoint, c2sp.org/signed-note (ECDSA, type 2).
+Formats: RFC 9162 (tree, proofs), c2sp.org/tlog-tiles, c2sp.org/tlog-checkpoint, c2sp.org/signed-note (ECDSA, type 2),
+c2sp.org/tlog-cosignature (Ed25519, type 4).
 Exit status 0: everything fits. 1: something does not; each line says what and where.
 """
 
@@ -250,11 +252,44 @@ def verify_proof(options: argparse.Namespace) -> str:
     return f"event {proof['seq']} is in log {head.origin} of size {head.size}, signed at {head.time_ms}"
 
 
+def cosigned(key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether openssl accepts an Ed25519 signature."""
+    with tempfile.TemporaryDirectory() as folder:
+        der, text, sig = (pathlib.Path(folder, name) for name in ("key", "text", "sig"))
+        der.write_bytes(bytes.fromhex("302a300506032b6570032100") + key)  # SubjectPublicKeyInfo of RFC 8410
+        text.write_bytes(message)
+        sig.write_bytes(signature)
+        command = ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", str(der), "-rawin"]
+        done = subprocess.run([*command, "-in", str(text), "-sigfile", str(sig)], capture_output=True, check=False)
+        return done.returncode == 0
+
+
+def verify_witnessed(options: argparse.Namespace) -> str:
+    """Whether the log signed a checkpoint and enough witnesses cosigned it."""
+    note = pathlib.Path(options.witnessed).read_text(encoding="utf-8")
+    head = open_note(options.witnessed, note, load_keys(options.keys))
+    lines = pathlib.Path(options.witnesses).read_text(encoding="ascii").split()
+    keys = {line.split("+", 2)[0]: base64.b64decode(line.split("+", 2)[2])[1:] for line in lines}
+    text, _, block = note.rpartition("\n\n")
+    found = set[bytes]()
+    for name, encoded in (line.split(" ")[1:] for line in block.split("\n") if line.count(" ") == 2):  # noqa: PLR2004
+        raw, key = base64.b64decode(encoded), keys.get(name)
+        if key is None or raw[:4] != hashlib.sha256(name.encode() + b"\n\x04" + key).digest()[:4]:
+            continue
+        message = f"cosignature/v1\ntime {int.from_bytes(raw[4:12], 'big')}\n{text}\n".encode()
+        if not cosigned(key, message, raw[12:]):
+            raise Fatal(f"the cosignature of {name} does not verify")
+        found.add(key)
+    if len(found) < options.need:
+        raise Fatal(f"{len(found)} of {len(keys)} witnesses cosigned, {options.need} are needed")
+    return f"log {head.origin} size {head.size} cosigned by {len(found)}"
+
+
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, run in (("log", verify_log), ("proof", verify_proof)):
+    for name, run in (("log", verify_log), ("proof", verify_proof), ("witnessed", verify_witnessed)):
         command = commands.add_parser(name)
         command.add_argument(name)
         command.add_argument("keys")
@@ -262,6 +297,8 @@ def main() -> int:
     commands.choices["log"].add_argument("--journal")
     commands.choices["log"].add_argument("--export")
     commands.choices["log"].add_argument("--kept", nargs="*", default=[])
+    commands.choices["witnessed"].add_argument("--witnesses", required=True)
+    commands.choices["witnessed"].add_argument("--need", type=int, default=1)
     options = parser.parse_args()
     try:
         print(options.run(options))

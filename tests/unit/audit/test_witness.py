@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ from greffier.testing.clock import ManualClock
 from greffier.testing.contracts.journal import make_admission
 
 SETTINGS = AuditSettings()
+VERIFIER = Path(__file__).parents[3] / "tools" / "verify_log.py"
 NAME = "witness.example.com"
 PRIVATE = Ed25519PrivateKey.generate()
 
@@ -431,6 +433,13 @@ def test_the_commands_of_a_witness(tmp_path: Path) -> None:
     check = ["cosigned", note, "--keys", str(keys), "--witnesses", str(tmp_path / "witnesses.txt")]
     assert CliRunner().invoke(app, check).exit_code == 0
     assert CliRunner().invoke(app, [*check, "--need", "2"]).exit_code == 1
+    tool = [sys.executable, str(VERIFIER), "witnessed", note, str(keys), "--witnesses", str(tmp_path / "witnesses.txt")]
+    assert b"cosigned by 1" in subprocess.run(tool, check=True, capture_output=True).stdout
+    assert subprocess.run([*tool, "--need", "2"], check=False, capture_output=True).returncode == 1
+    forged = Path(note).read_text().replace("greffier-time-ms 1", "greffier-time-ms 2")
+    (tmp_path / "forged.note").write_text(forged)
+    tool[3] = str(tmp_path / "forged.note")
+    assert subprocess.run(tool, check=False, capture_output=True).returncode == 1
     clock.advance(61)
     other = rewritten(paths, tmp_path / "other", 300, clock)
     forked = CliRunner().invoke(app, ["witness", "--log", str(other.log), *common])
