@@ -68,10 +68,10 @@ in C, answering at once with about 1 KB) share the other. Targets take turns wit
 Switched on in Greffier, for every request: API key authentication ({results["workspace"]}; callers take turns with 200
 keys of 200 use cases), policy with rules by use case, role, group, attribute, modality and hour, limits on requests,
 tokens, concurrency and spend per key, use case, tenant and model (never reached), the default screen with all its
-detectors and the topics on input and output, the use case's prompt with its canary, routing between two priced
-deployments, both durable records (an fsync before the prompt leaves and one before the answer does, grouped), sealing into the signed
-Merkle log, and metrics. Switched on elsewhere: LiteLLM checks its master key; nginx and Portkey check nothing. None of
-the three screens, bounds, or records anything.
+detectors, trained ones included, and the topics on input and output, the use case's prompt with its canary, routing
+between two priced deployments, both durable records (an fsync before the prompt leaves and one before the answer does,
+grouped), sealing into the signed Merkle log, and metrics. Switched on elsewhere: LiteLLM checks its master key; nginx
+and Portkey check nothing. None of the three screens, bounds, or records anything.
 """
 
 
@@ -217,7 +217,8 @@ def _caveats(results: Result) -> str:
 - Other processes used {used:.2f} cores (median over all phases) meanwhile. {noise} Trust ratios and CPU per request
   before single percentiles; a virtual machine's neighbours are invisible from inside.
 - One request shape was measured: about 120 + 400 characters of English in, 500 out, nothing to redact or refuse. The
-  cost of screening grows with the length of the text; a text with findings costs more.
+  cost of screening grows with the length of the text; a text with findings costs more. The user's text is new in every
+  request; the system text repeats, as it does in applications, so its findings come from the screen's memory.
 - The upstream answers at once. With a real model the added milliseconds are the same and the rest is the model.
 - The disk decides how long a durable record takes; see the fsync time above. Two waits per request are part of every
   added latency shown for Greffier, and of nobody else's.
