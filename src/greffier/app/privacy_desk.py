@@ -23,7 +23,7 @@ from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
 from greffier.governance.privacy.handling import Desk
 from greffier.governance.privacy.law import law
-from greffier.governance.privacy.ports import SubjectStore
+from greffier.governance.privacy.ports import Person, SubjectStore
 from greffier.governance.privacy.processing import recipients_of
 from greffier.governance.privacy.replay import replay
 from greffier.identity.claims import Pseudonyms
@@ -59,16 +59,33 @@ class Office(msgspec.Struct, frozen=True):
             *impersonal_stores(law()),
         )
 
+    def held(self, person: Person) -> list[str]:
+        """Legal holds that stand against erasing a person: on them, or on content that would be deleted with them.
+
+        Raises:
+            PrivacyUnavailable: The holds cannot be read.
+            ContentUnavailable: The content cannot be read.
+        """
+        now_ms = SystemClock().wall_ms()
+        parts = [part for ref in person.refs for part in self.content.of_subject(person.tenant, ref)]
+        parts += self.content.parts(person.tenant, person.parts)
+        labels = [(part.tenant, part.subject, part.use_case, part.event_id) for part in parts]
+        labels += [(person.tenant, ref, "", "") for ref in person.refs]
+        return [
+            hold.id for hold in self.holds.all() if hold.active(now_ms) and any(hold.covers(*label) for label in labels)
+        ]
+
     def desk(self, snapshot: Snapshot) -> Desk:
         """What handling a request needs, with the operating system's word for who is at work."""
         return Desk(
             requests=self.requests,
             ledger=self.ledger,
-            holds=self.holds,
+            held=self.held,
             erasures=self.erasures,
             stores=self.stores(),
             entries=lambda: state_entries(self.paths),
             recipients=lambda tenant: recipients(snapshot, tenant),
+            set_aside=self.content.set_aside,
             settled=self.content.mark_applied,
             record=partial(record_act, self.paths),
             clock=SystemClock(),

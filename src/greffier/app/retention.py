@@ -144,8 +144,6 @@ async def run_once(paths: WorkspacePaths, snapshot: Snapshot, clock: Clock, acto
                         actor=actor,
                         tenant=line.tenant,
                     )
-            if count:
-                await asyncio.to_thread(office.content.compact)
     finally:
         await journal.close()
     return count

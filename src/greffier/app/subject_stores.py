@@ -77,13 +77,12 @@ class ContentConnector:
         return items
 
     def delete(self, person: Person) -> int:
-        """See `SubjectStore.delete`: keys first, then the parts, then the free space of the file."""
+        """See `SubjectStore.delete`: keys first, then the parts."""
         with _reachable():
             for ref in person.refs:
                 self._store.keys.destroy(person.tenant, ref)
             count = sum(self._store.delete_subject(person.tenant, ref) for ref in person.refs)
             count += self._store.delete_parts(person.tenant, person.parts)
-            self._store.compact()
         return count
 
     def verify(self, person: Person) -> Verified:
@@ -136,7 +135,7 @@ class JournalConnector:
         return Verified("events that name one of the person's references", self.find(person))
 
     def _about(self, person: Person) -> Iterator[AnyEvent]:
-        needles = [ref.encode() for ref in person.refs]
+        needles = [f'"{ref}"'.encode() for ref in person.refs]
         requests: set[str] = set()
         with _reachable():
             for row in self._reader().scan():

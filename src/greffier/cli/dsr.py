@@ -237,8 +237,12 @@ def confirm(
 @app.command("except")
 def except_(
     request_id: RequestId,
+    *,
     ground: Annotated[str, typer.Option("--ground", help="Where it stands, such as '17(3)(e)'.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it applies here; the person is told.")],
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", help="Request whose content is kept from erasure; repeatable.")
+    ] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -248,8 +252,18 @@ def except_(
         if ground not in grounds:
             known = "; ".join(f"{name}: {text}" for name, text in grounds.items()) or "none"
             raise Wrong(f"{ground} is no exception to {law().requests[was.type].article}", f"Known: {known}")
-        request = msgspec.structs.replace(was, exceptions=(*was.exceptions, f"{ground}: {reason}"))
-        record_act(paths, "dsr.except", f"dsr:{request_id}", reason=reason, details={"ground": ground})
+        if was.state == "running":
+            raise NotAllowed("the request is under way; it is too late for an exception")
+        for name in keep or ():
+            if not office.content.of_event(was.tenant, name):
+                raise Wrong(f"there is no content of request {name}", "Take ids from the person's answer or records.")
+        request = msgspec.structs.replace(
+            was,
+            exceptions=(*was.exceptions, f"{ground}: {reason}"),
+            kept=tuple(dict.fromkeys([*was.kept, *(keep or ())])),
+        )
+        details: dict[str, str | int | bool] = {"ground": ground, "kept": len(request.kept)}
+        record_act(paths, "dsr.except", f"dsr:{request_id}", reason=reason, details=details)
         office.requests.save(request, was)
     _show(request, as_json)
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Delete,
     Engine,
     Index,
     Integer,
@@ -25,15 +26,17 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    Update,
     delete,
     func,
     insert,
     inspect,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError
 
-from greffier.audit.content import context_of, open_part, seal_part
+from greffier.audit.content import context_of, decrypt, encrypt, open_part, seal_part
 from greffier.audit.ports import UNLABELLED, ContentUnavailable, KeyWrapper, PartLabel
 from greffier.config.paths import WorkspacePaths
 from greffier.core.ids import new_id
@@ -310,21 +313,25 @@ class SqlContentStore:
         except DBAPIError as error:
             raise unavailable(error) from error
 
-    def compact(self) -> None:
-        """Give freed pages back; nothing of what was deleted is left in slack space either.
+    def set_aside(self, tenant: str, event_id: str) -> int:
+        """Move a request's parts from a person's key to the tenant's, out of reach of the person's erasure.
 
-        PostgreSQL does so by itself, by its vacuum.
+        What the record committed to stays true. Return how many parts were moved.
 
         Raises:
-            ContentUnavailable: The store is out of reach.
+            ContentUnavailable: A part or key cannot be read or written; repeating it does what is left.
         """
-        if self._engine.dialect.name != "sqlite":
-            return
-        try:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("VACUUM")
-        except DBAPIError as error:
-            raise unavailable(error) from error
+        moved = 0
+        for part in self.of_event(tenant, event_id):
+            if not part.subject:
+                continue
+            context = context_of(tenant, part.event_id, part.name)
+            row = self._fetch(select(parts_table.c.sealed).where(parts_table.c.id == part.id))[0]
+            plain = decrypt(self.keys.existing(tenant, part.subject), row.sealed, context)
+            sealed = encrypt(self.keys.get_or_create(tenant, ""), plain, context)
+            change = update(parts_table).where(parts_table.c.tenant == tenant, parts_table.c.id == part.id)
+            moved += self._changed(change.values(subject="", sealed=sealed))
+        return moved
 
     def close(self) -> None:
         """Release the connections."""
@@ -344,8 +351,11 @@ class SqlContentStore:
             raise unavailable(error) from error
 
     def _erase(self, *where: ColumnElement[bool]) -> int:
+        return self._changed(delete(parts_table).where(*where))
+
+    def _changed(self, statement: Delete | Update) -> int:
         try:
-            return erase(self._engine, delete(parts_table).where(*where))
+            return erase(self._engine, statement)
         except DBAPIError as error:
             raise unavailable(error) from error
         except Busy as error:

@@ -41,6 +41,7 @@ EPOCH_MS = 7 * 86_400_000
 KEPT_EPOCHS = 2
 """The current epoch and the one before it."""
 
+_BATCH = 500
 _METADATA = MetaData()
 epoch_keys = Table(
     "epoch_key",
@@ -141,10 +142,11 @@ class ContentKeys:
                 behind = connection.execute(
                     select(data_keys.c.tenant, data_keys.c.subject, data_keys.c.epoch).where(data_keys.c.epoch < epoch)
                 ).all()
-            for row in behind:
+            for start in range(0, len(behind), _BATCH):
                 with self._engine.begin() as connection:
                     overwrite(connection)
-                    rewrapped += self._rewrap(connection, row.tenant, row.subject, row.epoch, epoch)
+                    for row in behind[start : start + _BATCH]:
+                        rewrapped += self._rewrap(connection, row.tenant, row.subject, row.epoch, epoch)
             destroyed = self._erase(
                 delete(epoch_keys).where(
                     epoch_keys.c.epoch <= epoch - KEPT_EPOCHS,
@@ -242,11 +244,10 @@ class ContentKeys:
         return self._wrapper.unwrap(wrapped, context)
 
     def _rewrap(self, connection: Connection, tenant: str, subject: str, old: int, epoch: int) -> int:
-        outer = self._epoch_key(connection, tenant, epoch)  # writes first, so that what is read next cannot change
-        connection.execute(update(epoch_keys).where(epoch_keys.c.tenant == tenant).values(tenant=tenant))
+        outer = self._epoch_key(connection, tenant, epoch)
         key = self._find(connection, tenant, subject)
         if key is None:
-            return 0  # destroyed meanwhile: it stays destroyed
+            return 0  # destroyed meanwhile: it stays destroyed, as it does when the update below finds no row
         wrapped = encrypt(outer, key, _data_context(tenant, subject))
         return connection.execute(
             update(data_keys)

@@ -18,7 +18,7 @@ from greffier.config.settings import WorkspaceSettings
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
 from greffier.core.events import Act, parse
-from greffier.governance.privacy.handling import Handler, digest, new_request_id
+from greffier.governance.privacy.handling import Handler, digest, new_request_id, person_of
 from greffier.governance.privacy.ports import NotAllowed, SubjectRequests
 from greffier.governance.privacy.records import Hold, SubjectRequest
 from greffier.identity.keys import issue_key
@@ -214,7 +214,7 @@ def test_content_an_answer_under_way_stored_after_the_deletion_is_found_by_the_v
     paths: WorkspacePaths, office: Office
 ) -> None:
     request = fill(office)
-    assert in_child(paths, request.id, survives=5) == 9  # deleted, not yet verified
+    assert in_child(paths, request.id, survives=6) == 9  # deleted, not yet verified
     label = PartLabel(ADA, "assistant", "help", ("personal",))
     asyncio.run(office.content.put("acme", "req_9", {"answer": CANARY}, label))
     assert run(paths, request.id).state == "done"
@@ -230,3 +230,46 @@ def test_the_mark_waits_for_an_erasure_that_is_still_under_way(paths: WorkspaceP
     assert office.content.applied() == 0
     run(paths, first.id)
     assert office.content.applied() == office.erasures.newest()
+
+
+def test_what_an_exception_keeps_is_kept_whole_and_no_longer_as_the_persons(
+    paths: WorkspacePaths, office: Office
+) -> None:
+    request = fill(office)
+    office.requests.save(msgspec.structs.replace(request, exceptions=("17(3)(e): suit",), kept=("req_2",)), request)
+    (part,) = office.content.of_event("acme", "req_2")
+    _, commit = office.content.get("acme", part.id)
+    done = run(paths, request.id)
+    assert (done.outcome["kept_parts"], done.outcome["exceptions"]) == (1, ["17(3)(e): suit"])
+    assert office.content.get("acme", part.id) == (CANARY, commit)
+    assert office.content.of_subject("acme", ADA) == []
+
+
+@pytest.mark.parametrize(
+    ("about", "stands"),
+    [
+        ({"subject": ADA}, True),
+        ({"subject": BOB}, True),  # what Bob said about her would be deleted with her
+        ({"subject": "end_user:eve"}, False),
+        ({"use_case": "assistant"}, True),
+        ({"use_case": "other"}, False),
+        ({"request_id": "req_2"}, True),
+        ({"request_id": "req_3"}, False),
+        ({"tenant": "globex"}, False),
+        ({}, True),
+    ],
+)
+def test_a_hold_stands_against_what_it_covers(office: Office, about: dict[str, str], stands: bool) -> None:
+    request = fill(office)
+    now = SystemClock().wall_ms()
+    values: dict[str, Any] = {
+        "id": "hold_1",
+        "tenant": "acme",
+        "reason": "suit",
+        "placed_by": "os:ann:1",
+        "placed_ms": now,
+        "approve_by_ms": now + 1_000_000,
+        "expires_ms": now + 2_000_000,
+    }
+    office.holds.place(Hold(**values | about))
+    assert office.held(person_of(request)) == (["hold_1"] if stands else [])

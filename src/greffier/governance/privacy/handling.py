@@ -16,7 +16,6 @@ from greffier.governance.privacy.law import Law
 from greffier.governance.privacy.ports import (
     ConsentLedger,
     ErasureLedger,
-    Holds,
     NotAllowed,
     Person,
     SubjectRequests,
@@ -44,6 +43,8 @@ class Desk(msgspec.Struct, frozen=True):
 
     Attributes:
         stores: Every place where data of people is kept.
+        held: Legal holds that stand against erasing a person.
+        set_aside: Puts a request's content out of an erasure's reach (tenant, request).
         entries: What there is in the state folder, to find what no store answers for.
         recipients: Who was sent data of a tenant's use cases (Art. 19).
         settled: Called with the number of an erasure once it was carried out everywhere.
@@ -52,11 +53,12 @@ class Desk(msgspec.Struct, frozen=True):
 
     requests: SubjectRequests
     ledger: ConsentLedger
-    holds: Holds
+    held: Callable[[Person], list[str]]
     erasures: ErasureLedger
     stores: tuple[SubjectStore, ...]
     entries: Callable[[], Iterable[str]]
     recipients: Callable[[str], tuple[str, ...]]
+    set_aside: Callable[[str, str], int]
     settled: Callable[[int], None]
     record: Recorder
     clock: Clock
@@ -143,6 +145,7 @@ class Handler:
         stores = self._desk.stores
         yield "suppress", lambda r: self._enter(r, "restriction", "", origin=r.id)
         yield "bury", self._bury
+        yield "set aside", self._aside
         for store in stores:
             if store.retains:
                 yield f"retain:{store.name}", self._retaining(store)
@@ -168,12 +171,7 @@ class Handler:
         return {"entries": len(entries)}
 
     def _no_hold(self, request: SubjectRequest) -> Result:
-        now = self._now()
-        standing = [
-            hold.id
-            for hold in self._desk.holds.all()
-            if hold.tenant == request.tenant and hold.active(now) and (not hold.subject or hold.subject in request.refs)
-        ]
+        standing = self._desk.held(person_of(request))
         if standing:
             raise NotAllowed(f"a legal hold stands against it (Art. 17(3)(e)): {', '.join(standing)}")
         return {"holds": 0}
@@ -206,6 +204,10 @@ class Handler:
         self._desk.record("dsr.erase", f"dsr:{request.id}", details=details)
         number = self._desk.erasures.bury(request.id, request.tenant, request.refs, request.parts, self._now())
         return {"line": number}
+
+    def _aside(self, request: SubjectRequest) -> Result:
+        """Put what an exception keeps under the tenant's key: no longer kept as the person's, but for that ground."""
+        return {"kept": sum(self._desk.set_aside(request.tenant, name) for name in request.kept)}
 
     def _deleting(self, store: SubjectStore) -> Callable[[SubjectRequest], Result]:
         def delete(request: SubjectRequest) -> Result:
@@ -271,6 +273,7 @@ class Handler:
             "stores": stores,
             "retained": retained,
             "exceptions": list(request.exceptions),
+            "kept_parts": steps["set aside"]["kept"],
             "recipients": steps["notify"]["recipients"],
             "erasure_line": steps["bury"]["line"],
             "backups": "Line of the erasure ledger; it is replayed over a restored backup before anything is served.",

@@ -110,6 +110,7 @@ class SubjectRequest(msgspec.Struct, frozen=True, kw_only=True):
         due_ms: When it must be answered.
         law: Version of the law's data by which ``due_ms`` was computed.
         exceptions: Grounds for not doing all of it, each ``article: reason``.
+        kept: Requests whose content an exception keeps from erasure.
         steps: What was done, in order.
         outcome: The certificate or answer, once there is one.
     """
@@ -130,6 +131,7 @@ class SubjectRequest(msgspec.Struct, frozen=True, kw_only=True):
     extended_reason: str = ""
     extended_ms: int | None = None
     exceptions: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     refused_reason: str = ""
     steps: tuple[StepResult, ...] = ()
     outcome: dict[str, Any] = {}

@@ -38,10 +38,6 @@ class Erasable(Protocol):
         """Delete parts."""
         ...
 
-    def compact(self) -> None:
-        """Leave nothing in free space."""
-        ...
-
 
 def replay(ledger: ErasureLedger, content: Erasable, *, everything: bool = False) -> int:
     """Carry out every erasure that the content has not seen; return how many people and parts were found.
@@ -74,7 +70,5 @@ def replay(ledger: ErasureLedger, content: Erasable, *, everything: bool = False
         for tenant, identifier in list(content.identifiers()):
             if ledger.mark("part", tenant, identifier) in parts:
                 count += content.delete_parts(tenant, [identifier])
-    if count:
-        content.compact()
     content.mark_applied(newest)
     return count

@@ -44,7 +44,6 @@ class ContentStoreContract:
         assert store.get("acme", kept)[0] == SECRET
         assert store.purge(1 << 62) == 1
         assert store.of_tenant("acme") == []
-        store.compact()
 
     def test_a_destroyed_subject_key_takes_its_parts_and_no_others(self, store: SqlContentStore) -> None:
         ada = put(store, "req_1", "ref:ada", prompt=SECRET)["prompt"]
