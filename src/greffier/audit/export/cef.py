@@ -122,4 +122,4 @@ def _value(text: str) -> str:
 
 def _one_line(text: str) -> str:
     """Control characters would end the line, or the record, for some receivers."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)

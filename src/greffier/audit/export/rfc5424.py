@@ -122,7 +122,8 @@ def _parameters(entry: Entry) -> list[str]:
 
 def escape(text: str) -> str:
     r"""A value of structured data: ``"``, ``\`` and ``]`` are escaped (section 6.3.3), control characters left out."""
-    text = "".join(char if char.isprintable() else " " for char in text)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
 
 
