@@ -86,6 +86,8 @@ def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
             "own and the owner's address to storage.admin_url, then run 'greffier db upgrade'",
             markup=False,
         )
+    if not found["protected"]:
+        err.print("warning: the connection is not encrypted; add sslmode=verify-full to the address", markup=False)
     if not found["fsync"]:
         err.print("warning: the server does not wait for its disk (fsync is off): a crash loses records", markup=False)
     if found["revision"] != found["wanted"]:

@@ -25,6 +25,7 @@ class SchemaState(msgspec.Struct, frozen=True):
         user: As whom we are connected.
         may_change_journal: Whether that user could change or delete records of the journal.
         fsync: Whether the server waits for its disk.
+        protected: Whether the connection is encrypted, or never leaves the machine.
     """
 
     revision: str
@@ -33,6 +34,7 @@ class SchemaState(msgspec.Struct, frozen=True):
     user: str
     may_change_journal: bool
     fsync: bool
+    protected: bool
 
 
 class Dropped(msgspec.Struct, frozen=True):

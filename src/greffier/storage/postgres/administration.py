@@ -16,7 +16,7 @@ from greffier.storage.postgres.database import BadDatabaseUrl, Database, reason_
 from greffier.storage.postgres.schema import inspect, upgrade
 
 _WORK_MS = 60_000
-_LOCK_MS = 2_000  # dropping a day waits no longer than this for readers: appending would wait behind it
+_LOCK_MS = 300  # dropping days waits no longer than this for readers, because appending would wait behind it
 _TOOL_S = 24 * 3600
 _PLAIN = ("--no-owner", "--no-privileges")
 _KEY_TABLES = ("epoch_key", "data_key")
@@ -89,6 +89,8 @@ class PostgresAdministration:
                 # Their last number is never needed again once the worker is long gone.
                 connection.execute("DELETE FROM journal_writer WHERE seen < %s", (day,))
                 return Dropped(len(days), first)
+        except psycopg.errors.LockNotAvailable as error:
+            raise DatabaseUnavailable("the journal is being read; nothing was dropped, try again later") from error
         except psycopg.Error as error:
             raise DatabaseUnavailable(f"the database refused: {reason_of(error)}") from error
 

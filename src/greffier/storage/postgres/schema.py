@@ -48,12 +48,14 @@ def inspect(database: Database) -> SchemaState:
             rights = _one(
                 connection,
                 "SELECT current_setting('server_version'), current_user::text, current_setting('fsync') = 'on',"
-                " coalesce(has_table_privilege(to_regclass('event'), 'UPDATE, DELETE, TRUNCATE'), false)",
+                " coalesce(has_table_privilege(to_regclass('event'), 'UPDATE, DELETE, TRUNCATE'), false),"
+                " coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"
+                " OR coalesce(inet_server_addr() << '127.0.0.0/8' OR inet_server_addr() = '::1', true)",
             )
     except psycopg.Error as error:
         raise DatabaseUnavailable(f"the database cannot be used: {reason_of(error)}") from error
-    server, user, fsync, may_change = rights
-    return SchemaState(revision, REVISIONS[-1], server, user, may_change, fsync)
+    server, user, fsync, may_change, protected = rights
+    return SchemaState(revision, REVISIONS[-1], server, user, may_change, fsync, protected)
 
 
 def check(database: Database) -> None:
