@@ -13,7 +13,17 @@ import msgspec
 
 from greffier.audit.ports import Sequenced
 from greffier.core.deployment import MICRO
-from greffier.core.events import Act, Admission, AnyEvent, Feedback, GuardrailLine, Outcome, RequestFacts, parse
+from greffier.core.events import (
+    Act,
+    Admission,
+    AnyEvent,
+    Feedback,
+    GuardrailLine,
+    Outcome,
+    RequestFacts,
+    ReviewLine,
+    parse,
+)
 
 Seal = Literal["proven", "unsealed", "contradicted", "unknown"]
 
@@ -144,6 +154,8 @@ def _story(
     yield "Purpose", _purpose(facts)
     yield "Rules", _rules(facts, admission, outcome)
     yield from _guardrails(admission, outcome)
+    if facts.review is not None:
+        yield "Review", _review(facts.review)
     if facts.deployment or facts.why or (outcome and outcome.attempts):
         yield "Model", _model(facts, outcome)
     if outcome is not None and outcome.outcome == "answered":
@@ -242,6 +254,13 @@ def _model(facts: RequestFacts, outcome: Outcome | None) -> str:
         calls = [f"{call.deployment} {call.outcome}{f' {call.code}' if call.code else ''}" for call in outcome.attempts]
         text += f"; calls: {', '.join(calls)}"
     return text
+
+
+def _review(line: ReviewLine) -> str:
+    text = f"{line.review} {line.status}"
+    if line.by:
+        text += f" by {line.by}"
+    return f"{text}: {line.reason}" if line.reason else text
 
 
 def _answer(outcome: Outcome) -> str:

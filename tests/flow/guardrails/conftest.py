@@ -81,12 +81,15 @@ def platform(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def make(peers: Peers, tmp_path: Path) -> Iterator[Callable[[int], Platform]]:
-    """Start a platform whose screen lets callers wait for so many seconds."""
+def make(peers: Peers, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
+    """Start a platform whose screen lets callers wait for so many seconds, or one with a screen of the test's own."""
     made: list[Platform] = []
 
-    def start(wait_s: int) -> Platform:
-        made.append(Platform(write_workspace(tmp_path / f"w{len(made)}", wait_s), peers.environment))
+    def start(wait_s: int, screens: str = "") -> Platform:
+        folder = write_workspace(tmp_path / f"w{len(made)}", wait_s)
+        if screens:
+            (folder / "guardrails" / "screens.yaml").write_text(screens)
+        made.append(Platform(folder, peers.environment))
         return made[-1].start()
 
     yield start

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from greffier.cli.audit import app as audit
 from greffier.cli.review import app
 from greffier.testing.peers import Peers
 from greffier.testing.platform import Answer, Platform, eventually
@@ -77,6 +78,8 @@ def test_an_approved_request_passes_once_and_only_as_it_was(platform: Platform, 
     line = admission["facts"]["review"]
     assert (line["review"], line["status"], line["reason"]) == (review_id, "approved", "the works council agreed")
     assert line["by"].startswith("os:")
+    told = CliRunner().invoke(audit, ["show", passed.headers["x-request-id"], "--workspace", str(platform.workspace)])
+    assert f"{review_id} approved by os:" in told.stdout
     acts = [(e["action"], e.get("reason", "")) for e in platform.records() if e.get("target") == f"review:{review_id}"]
     assert acts == [
         ("review.read", ""),
