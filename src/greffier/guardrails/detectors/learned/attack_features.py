@@ -39,12 +39,11 @@ def _codes_of(chars: str) -> list[int]:
     return [ord(char) for char in chars]
 
 
+_MARKS: Final = ('"`\u201c\u201d\u201e\u2018«»', "?¿", "!", "\n.:", "{}=;()")
 _SHAPE_OF: Final = np.full(_MAX_CODE, -1, dtype=np.int64)
-_SHAPE_OF[_codes_of('"`\u201c\u201d\u201e\u2018«»')] = 0
-_SHAPE_OF[_codes_of("?¿")] = 1
-_SHAPE_OF[_codes_of("!")] = 2
-_SHAPE_OF[_codes_of("\n.:")] = 3
-_SHAPE_OF[_codes_of("{}=;()")] = 4
+for _number, _marks in enumerate(_MARKS):
+    _SHAPE_OF[_codes_of(_marks)] = _number
+_ALWAYS: Final = 3  # every text begins a sentence
 
 
 class Windows(msgspec.Struct, frozen=True):
@@ -78,7 +77,11 @@ class AttackFeatures:
         self.size = len(self.concepts)
         self.features = self.size + self.size * self.size
         """Number of features: each concept, and each ordered pair of concepts."""
-        self.scan = ConceptScan(self._lexicon, self._markers)
+        self.scan = ConceptScan(
+            self._lexicon,
+            self._markers,
+            [("",) if number == _ALWAYS else tuple(marks) for number, marks in enumerate(_MARKS)],
+        )
         self._last: tuple[int, int, Windows] | None = None
 
     def gate(self, weights: Floats, needed: float) -> Gate:
@@ -119,7 +122,7 @@ class AttackFeatures:
         kinds = shapes[places]
         fresh = np.ones(len(kinds), dtype=bool)
         fresh[1:] = (kinds[1:] != kinds[:-1]) | (places[1:] - places[:-1] > _SHAPE_GAP)
-        return np.concatenate(([3], kinds[fresh])), np.concatenate(([0], places[fresh])).astype(np.int64)
+        return np.concatenate(([_ALWAYS], kinds[fresh])), np.concatenate(([0], places[fresh])).astype(np.int64)
 
     def windows(self, text: str) -> Windows:
         """Return the features of each window. Cost is linear in the length of the text.

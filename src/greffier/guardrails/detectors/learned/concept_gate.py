@@ -6,7 +6,8 @@ of all positive weights between the concepts near each other bounds every window
 of a text. The bound is sound: where it says no, the model would have found nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from re import escape
 from typing import Final
 
@@ -31,6 +32,11 @@ from greffier.guardrails.matching import Pattern, PatternSet, Text
 _BLOCK: Final = 32
 _SPAN: Final = 6
 """Blocks that hold any 161 positions in a row: a model's window of 160 characters and the end of the text."""
+
+_REACH: Final = 3
+"""Blocks between two concepts that count as a pair: they are up to 72 characters apart."""
+_FEW: Final = 24
+"""Stretches worth a closer look; more of them cost as much as the model."""
 
 _FOREIGN: Final = 0x7F  # a letter that no lexicon knows
 _ROUNDING: Final = 1e-6  # sums are taken in another order than the models take them
@@ -73,32 +79,47 @@ class Present(msgspec.Struct, frozen=True):
 
     Attributes:
         anywhere: Those of the whole text.
-        blocks: Those of each stretch of 32 squeezed characters.
-        everywhere: Those that may stand in any place.
+        blocks: Those of each stretch of 32 squeezed characters, and those that may stand anywhere in every stretch.
+        shapes: Kinds of marks that the text holds, in the order of the models.
     """
 
     anywhere: int
     blocks: list[int]
-    everywhere: int
+    shapes: int
+
+    def bits(self, size: int) -> npt.NDArray[np.bool_]:
+        """Return (blocks x concepts)."""
+        return _unpacked(self.blocks, size)
 
     def windows(self, size: int) -> npt.NDArray[np.bool_]:
         """Return (stretches x concepts): every window of a model lies within one of the stretches."""
-        held = []
-        for at in range(max(1, len(self.blocks) - _SPAN + 1)):
-            near = self.everywhere
-            for block in self.blocks[at : at + _SPAN]:
-                near |= block
-            held.append(near)
-        width = -(-size // 8)
-        packed = np.frombuffer(b"".join(near.to_bytes(width, "little") for near in held), dtype=np.uint8)
-        bits = np.unpackbits(packed.reshape(len(held), width), axis=1, bitorder="little")
-        return bits[:, :size].astype(np.bool_)
+        blocks = self.blocks
+        count = max(1, len(blocks) - _SPAN + 1)
+        # Six at a time by doubling: two, then four, then four and two.
+        two = [first | second for first, second in pairwise([*blocks, 0])]
+        four = [first | second for first, second in zip(two, [*two[2:], 0, 0], strict=False)]
+        six = [first | second for first, second in zip(four, [*two[4:], 0, 0, 0, 0], strict=False)]
+        return _unpacked(six[:count], size)
+
+
+def _unpacked(sets: list[int], size: int) -> npt.NDArray[np.bool_]:
+    width = -(-size // 8)
+    packed = np.frombuffer(b"".join(one.to_bytes(width, "little") for one in sets), dtype=np.uint8)
+    bits = np.unpackbits(packed.reshape(len(sets), width), axis=1, bitorder="little")
+    return bits[:, :size].astype(np.bool_)
 
 
 class ConceptScan:
-    """Finds which concepts of the lexicons a text holds; keeps the last answer, because several models ask."""
+    """Finds which concepts of the lexicons a text holds; keeps the last answer, because several models ask.
 
-    def __init__(self, lexicon: Lexicon, markers: Markers) -> None:
+    Args:
+        lexicon: Words and phrases.
+        markers: Literal strings.
+        shapes: Marks of each kind that the models see; the empty text for a kind that every text holds.
+    """
+
+    def __init__(self, lexicon: Lexicon, markers: Markers, shapes: Sequence[Sequence[str]]) -> None:
+        self._shapes = tuple(shapes)
         self._words = ahocorasick.Automaton()
         for key, concepts in lexicon.meanings.items():
             self._words.add_word(key, (len(key) - 2, sum(1 << concept for concept in concepts)))
@@ -135,7 +156,10 @@ class ConceptScan:
         anywhere = everywhere
         for block in blocks:
             anywhere |= block
-        return Present(anywhere, blocks, everywhere)
+        if everywhere:
+            blocks = [block | everywhere for block in blocks]
+        shapes = sum(1 << bit for bit, marks in enumerate(self._shapes) if any(mark in text for mark in marks))
+        return Present(anywhere, blocks, shapes)
 
 
 class Gate:
@@ -143,7 +167,7 @@ class Gate:
 
     Args:
         weights: Of each concept, then of each ordered pair of concepts.
-        size: Number of concepts; those beyond ``seen`` may stand anywhere.
+        size: Number of concepts; those beyond ``seen`` are shapes, which may stand anywhere if the text holds them.
         seen: Number of concepts that a `ConceptScan` reports.
         needed: Sum of weights from which a window matters.
     """
@@ -151,34 +175,55 @@ class Gate:
     def __init__(self, weights: Floats, size: int, seen: int, needed: float) -> None:
         single = np.maximum(weights[:size], 0.0)
         pairs = np.maximum(weights[size:].reshape(size, size), 0.0)
-        assumed = slice(seen, size)
-        self._needed = needed - float(single[assumed].sum() + pairs[assumed, assumed].sum()) - _ROUNDING
-        self._single = single[:seen] + pairs[:seen, assumed].sum(axis=1) + pairs[assumed, :seen].sum(axis=0)
         self._pairs = pairs[:seen, :seen]
         self._size = seen
-        self._must = self._indispensable()
+        self._by_shapes: list[tuple[float, Floats]] = []
+        for shapes in range(1 << (size - seen)):
+            held = np.array([False] * seen + [bool(shapes >> bit & 1) for bit in range(size - seen)])
+            alone = single[held].sum() + pairs[np.ix_(held, held)].sum()
+            beside = pairs[:seen, held].sum(axis=1) + pairs[held, :seen].sum(axis=0)
+            self._by_shapes.append((needed - float(alone) - _ROUNDING, single[:seen] + beside))
+        self._must = self._indispensable(*self._by_shapes[-1])
 
-    def _indispensable(self) -> int:
-        """Concepts (bits) of which at least one must occur: all others together are not enough."""
+    def _indispensable(self, needed: float, single: Floats) -> int:
+        """Concepts (bits) of which at least one must occur, as all others together are not enough; -1 for none."""
         rest = np.ones(self._size, dtype=np.bool_)
         must = 0
-        while rest.any() and self._bounds(rest[np.newaxis])[0] >= self._needed:
-            inside = self._pairs * rest
-            share = (self._single + inside.sum(axis=1) + (self._pairs.T * rest).sum(axis=1)) * rest
-            heaviest = int(share.argmax())
+        while self._bounds(rest[np.newaxis], single)[0] >= needed:
+            if not rest.any():
+                return -1
+            share = (single + (self._pairs * rest).sum(axis=1) + (self._pairs.T * rest).sum(axis=1)) * rest
+            heaviest = int(np.where(rest, share, -1.0).argmax())
             rest[heaviest] = False
             must |= 1 << heaviest
-        return must if rest.any() or self._needed > 0 else -1
+        return must
 
-    def _bounds(self, held: npt.NDArray[np.bool_]) -> Floats:
+    def _bounds(self, held: npt.NDArray[np.bool_], single: Floats) -> Floats:
+        """Return for each stretch the sum of all positive weights of the concepts in it and of all their pairs."""
         present = held.astype(np.float64)
-        return np.asarray(present @ self._single + ((present @ self._pairs) * present).sum(axis=1), dtype=np.float64)
+        return np.asarray(present @ single + ((present @ self._pairs) * present).sum(axis=1), dtype=np.float64)
 
     def open(self, present: Present) -> bool:
         """Whether a window of the text could reach what is needed."""
-        if not present.anywhere & self._must:
-            return self._must == -1
-        return bool((self._bounds(present.windows(self._size)) >= self._needed).any())
+        if self._must != -1 and not present.anywhere & self._must:
+            return False
+        needed, single = self._by_shapes[present.shapes]
+        held = present.windows(self._size)
+        bounds = self._bounds(held, single)
+        likely = np.flatnonzero(bounds >= needed)
+        if not len(likely) or len(likely) > _FEW:
+            return bool(len(likely))
+        blocks = present.bits(self._size)
+        highest = likely[np.argsort(-bounds[likely])].tolist()
+        return any(self._closely(blocks[at : at + _SPAN], single) >= needed for at in highest)
+
+    def _closely(self, blocks: npt.NDArray[np.bool_], single: Floats) -> float:
+        """Return the bound of one stretch, counting only pairs in their order and within reach of each other."""
+        held = blocks.astype(np.float64)
+        after = held.copy()
+        for step in range(1, _REACH + 1):
+            after[:-step] += held[step:]
+        return float(held.max(axis=0) @ single + self._pairs[(held.T @ after) > 0].sum())
 
 
 def least_margin(depth: Floats) -> float:
