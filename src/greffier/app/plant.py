@@ -11,7 +11,7 @@ from greffier.app.measured import MeasuredJournal
 from greffier.app.observers import Observers
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
-from greffier.app.stores import open_journal, open_keys, open_reader
+from greffier.app.stores import open_content, open_journal, open_keys, open_reader
 from greffier.audit.ports import JournalReader
 from greffier.audit.sealer import read_note
 from greffier.audit.tiles import TileStore
@@ -30,7 +30,6 @@ from greffier.llm.settings import DeploymentSettings
 from greffier.pipeline.freshness import Freshness
 from greffier.policy.standing import Standing
 from greffier.router.health import HealthBoard
-from greffier.storage.content import open_content_store
 from greffier.storage.privacy import SqlConsentLedger
 from greffier.storage.privacy_db import open_privacy
 from greffier.storage.reviews import SqliteReviewStore
@@ -97,7 +96,7 @@ class Plant:
         self.observer = Observers([self.metrics, *([self.traces] if self.traces else [])])
         self.journal = MeasuredJournal(open_journal(paths, audit, spooled=True), self.metrics.appended)
         self._reader = open_reader(paths)
-        self.content = open_content_store(paths)
+        self.content = open_content(paths)
         self.reviews = SqliteReviewStore(paths.state_db)
         self.directory = KeyDirectory(
             open_keys(paths), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
