@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -148,8 +149,8 @@ def _interpreters(other: str) -> dict[str, str]:
     return found
 
 
-def _look_closer(bench: Bench, plan: measure.Plan, results: dict[str, Any], *, scaling: bool) -> None:
-    """What is measured for Greffier alone."""
+def _closer_looks(bench: Bench, plan: measure.Plan, results: dict[str, Any], *, scaling: bool) -> Iterator[None]:
+    """What is measured for Greffier alone, step by step."""
     ours = next((target for target in bench.targets if isinstance(target, Greffier) and target.name == OURS), None)
     if ours is None:
         return
@@ -158,8 +159,10 @@ def _look_closer(bench: Bench, plan: measure.Plan, results: dict[str, Any], *, s
     results["stages_us"] = measure.stages(ours.workspace)
     ours.stop()
     results["verified"] = measure.verified(ours.workspace)
+    yield
     if scaling:
         results["scaling"] = measure.scaling(plan, bench.generator, bench.start_sized)
+        yield
 
 
 def _options() -> argparse.Namespace:

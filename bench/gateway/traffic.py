@@ -22,7 +22,7 @@ _USER = (
     "again, and how long would that take? I would also like to know whether the warranty starts over with the new part."
 )
 _HERE = Path(__file__).parent
-_OVERLOAD_S = 20.0
+_OVERLOAD_S = 8.0
 
 
 def chat_body(model: str, *, stream: bool = False, **orders: float) -> bytes:
