@@ -133,13 +133,18 @@ def main() -> None:
             "missing": bench.missing,
         }
         results["rounds"] = measure.rounds(plan, bench.generator, bench.targets)
-        _look_closer(bench, plan, results, scaling=not options.no_scaling)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    text = report.write(results)
-    (options.output / "RESULTS.md").write_text(text)
+        _write(options.output, results)
+        for _ in _closer_looks(bench, plan, results, scaling=not options.no_scaling):
+            _write(options.output, results)
     shutil.rmtree(work, ignore_errors=True)
-    print(text)
+    print((options.output / "RESULTS.md").read_text())
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    """Write the page with what is known so far: whoever stops a long run keeps what was measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "RESULTS.md").write_text(report.write(results))
 
 
 def _interpreters(other: str) -> dict[str, str]:
