@@ -19,7 +19,7 @@ def code(answer: Any) -> str:
     return answer.code if answer.status != 200 else ""
 
 
-def test_content_is_kept_under_the_persons_own_key(house: Any, key: str) -> None:
+def test_content_is_kept_under_the_persons_own_key(house: Any, key: str, peers: Any) -> None:
     answer = house.platform.chat(key, "My claim is about a canary-content-1.", user=ADA)
     assert answer.status == 200, answer.body
     admission, outcome = house.platform.records(answer.headers["x-request-id"])
@@ -30,7 +30,10 @@ def test_content_is_kept_under_the_persons_own_key(house: Any, key: str) -> None
         "system": "",
     }
     assert [part["subject_ref"] for part in outcome["parts"]] == [subject]
-    assert house.files_with(b"canary-content-1", ADA.encode()) == []
+    assert house.files_with(b"canary-content-1", ADA.encode()) == []  # databases, logs, caches: every file
+    sent = [request for request in peers.onprem.requests if b"canary-content-1" in request.body]
+    assert sent
+    assert all(ADA not in repr((request.headers, request.body)) for request in sent)  # the model never learns who asks
 
 
 def test_content_is_revealed_to_two_people_with_a_reason_and_to_nobody_else(house: Any, key: str) -> None:
