@@ -14,6 +14,7 @@ from greffier.guardrails import registry
 from greffier.guardrails.conversation import rewrite_message, rewrite_request
 from greffier.guardrails.detectors.leak import prompt_leaks
 from greffier.guardrails.engine import Engine, is_entity
+from greffier.guardrails.links import LinkHosts
 from greffier.guardrails.memory import Memory
 from greffier.guardrails.normalise import views
 from greffier.guardrails.outside import Outside, Walk, ask_outside, measure_outside
@@ -51,6 +52,7 @@ class Screen:
             "input": RuleList(settings.input),
             "output": RuleList(settings.output),
         }
+        self.links = None if settings.link_hosts is None else LinkHosts(settings.link_hosts)
         self.watches_leaks = "leak" in (settings.detectors or registry.DEFAULT)
 
 
@@ -122,6 +124,8 @@ class Sieve:
         findings = list(measured.findings)
         if self._placed is not None and self._screen.watches_leaks:
             findings += self._leaks(text, self._placed)
+        if self._direction == "output" and self._screen.links is not None:
+            findings += self._screen.links.examine(text)
         rules = self._screen.rules[self._direction]
         return [rules.decide(finding, provenance) for finding in findings]
 

@@ -42,6 +42,8 @@ class ScreenSettings(Settings, frozen=True, kw_only=True):
 
     ``on_unavailable``: what happens when a detector fails. ``by_risk_class`` denies for high risk and limited risk, and
     flags for minimal risk. Writing ``flag`` is legal, and announced at every start.
+    ``link_hosts``: hosts that answers may link to (``.example.org`` for all below it); other addresses in answers and
+    tool calls are findings of type ``external_link``. Absent: addresses are not looked at; an empty list allows none.
     ``review_wait_s``: how long a request that a rule escalates waits for the reviewer; 0 refuses it at once, with the
     address of the review. ``review_deadline_s``: after that long an undecided review expires, and so does an approval.
     """
@@ -55,6 +57,7 @@ class ScreenSettings(Settings, frozen=True, kw_only=True):
     spotlight: Literal["delimiters", "datamarking", "off"] = "delimiters"
     canary: bool = True
     output_schema: dict[str, Any] | None = None
+    link_hosts: tuple[str, ...] | None = None
     review_wait_s: Annotated[int, Meta(ge=0, le=300)] = 0
     review_deadline_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
 

@@ -21,7 +21,7 @@ TYPES = (
     *("DATE_OF_BIRTH", "IP_ADDRESS", "MAC_ADDRESS", "LICENSE_PLATE", "SECRET"),
     *("HEALTH", "RELIGION", "UNION", "ORIENTATION", "POLITICS", "ETHNICITY", "BIOMETRIC"),
     *("prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "toxicity", "disallowed_topic"),
-    *("prompt_leak", "exfiltration", "detector_unavailable"),
+    *("prompt_leak", "exfiltration", "external_link", "detector_unavailable"),
 )
 """Finding types of the built-in detectors (docs/reference); others come from plugins."""
 
