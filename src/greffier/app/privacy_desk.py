@@ -9,7 +9,7 @@ import msgspec
 from greffier.app.recording import operator, record_act
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
-from greffier.app.stores import may_hold_content, open_content, open_keys, open_reader
+from greffier.app.stores import may_hold_content, open_content, open_keys, open_privacy, open_reader
 from greffier.app.subject_stores import (
     BackupConnector,
     ContentConnector,
@@ -32,7 +32,6 @@ from greffier.storage.erasures import SqlErasureLedger
 from greffier.storage.inventory import state_entries
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.privacy import SqlConsentLedger, SqlHolds, SqlReveals, SqlSubjectRequests
-from greffier.storage.privacy_db import open_privacy
 
 
 class Office(msgspec.Struct, frozen=True):

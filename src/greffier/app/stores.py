@@ -9,10 +9,12 @@ from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.storage import storage_in_force
+from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import Administration
 from greffier.storage.content import SqlContentStore
 from greffier.storage.keys import SqlKeyStore
+from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, Stores, StoresUnavailable, open_administration, open_stores
 
@@ -105,6 +107,16 @@ def may_hold_content(paths: WorkspacePaths) -> bool:
     """
     with _as(ContentUnavailable):
         return storage_in_force(paths).url is not None or paths.content_db.exists()
+
+
+def open_privacy(paths: WorkspacePaths) -> PrivacyDatabase:
+    """Consents, holds, reveals, and requests of data subjects.
+
+    Raises:
+        PrivacyUnavailable: They cannot be opened.
+    """
+    with _as(PrivacyUnavailable):
+        return stores_of(paths).privacy()
 
 
 def open_leader(paths: WorkspacePaths) -> Leader:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from greffier.app.recording import operator, record_act
+from greffier.app.stores import open_privacy
 from greffier.audit.ports import JournalUnavailable
 from greffier.cli.incident_view import iso, print_clocks, print_incident, print_register, register_line
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
@@ -30,7 +31,6 @@ from greffier.governance.incidents.ports import IncidentChanged, IncidentsUnavai
 from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
 from greffier.storage.incidents import SqlIncidents, open_incidents
 from greffier.storage.privacy import SqlHolds
-from greffier.storage.privacy_db import open_privacy
 
 app = typer.Typer(
     help="Incidents and breaches: cases, reporting clocks, evidence holds, register.", no_args_is_help=True

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, Table, func, insert, select, update
 from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
 from greffier.governance.privacy.records import Hold, LedgerLine, Reveal, SubjectRequest
 from greffier.policy.standing import Entry, LedgerState, LedgerUnavailable
+from greffier.storage.erasing import overwrite
 from greffier.storage.privacy_db import PrivacyDatabase, holds, ledger, requests, reveals
 
 _FEW = 10_000
@@ -166,7 +167,7 @@ class SqlSubjectRequests:
             row = _one(connection, requests, request.id, "request of a data subject")
             if _document(row) != was:
                 raise NotAllowed("someone else worked on this request at the same time; look at it again")
-            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            overwrite(connection)
             connection.execute(
                 update(requests)
                 .where(requests.c.id == request.id)

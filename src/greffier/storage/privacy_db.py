@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     select,
 )
 from sqlalchemy.dialects.sqlite import insert
@@ -99,6 +100,7 @@ requests = Table(
     Column("version", Integer, nullable=False),
     Column("data", Text, nullable=False),
 )
+_WRITING = 0x67726566_0003  # "gref", 3
 _FROZEN = {
     "privacy_ledger": None,
     "legal_hold": ("id", "tenant", "subject", "use_case", "request_id", "placed_by", "placed_ms", "expires_ms"),
@@ -111,17 +113,8 @@ class PrivacyDatabase:
     """Connections to the database, with its errors translated in one place."""
 
     def __init__(self, engine: Engine) -> None:
-        """Use an engine; create what is missing.
-
-        Raises:
-            PrivacyUnavailable: The database cannot be opened.
-        """
+        """Use a database whose tables are there already."""
         self._engine = engine
-        with self.writing() as connection:
-            create_missing(connection, metadata)
-            for trigger in _triggers():
-                connection.exec_driver_sql(trigger)
-            connection.execute(insert(store).values(id=1, name=secrets.token_hex(8)).on_conflict_do_nothing())
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -133,7 +126,10 @@ class PrivacyDatabase:
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes; it holds the write lock from its beginning, so what it reads cannot change."""
         with _translated(), self._engine.begin() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:  # writers take turns, so the ledger's numbers become visible in their order
+                connection.execute(select(func.pg_advisory_xact_lock(_WRITING)))
             yield connection
 
     def name(self, connection: Connection) -> str:
@@ -141,8 +137,25 @@ class PrivacyDatabase:
         return str(connection.execute(select(store.c.name)).scalar_one())
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the connections."""
         self._engine.dispose()
+
+
+class SqlitePrivacyDatabase(PrivacyDatabase):
+    """The database in a file."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use an engine; create what is missing.
+
+        Raises:
+            PrivacyUnavailable: The database cannot be opened.
+        """
+        super().__init__(engine)
+        with self.writing() as connection:
+            create_missing(connection, metadata)
+            for trigger in _triggers():
+                connection.exec_driver_sql(trigger)
+            connection.execute(insert(store).values(id=1, name=secrets.token_hex(8)).on_conflict_do_nothing())
 
 
 def _triggers() -> Iterator[str]:
@@ -164,12 +177,16 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise NotAllowed(f"the database refuses it ({error.orig})") from error
+        raise NotAllowed(f"the database refuses it ({_first_line(error.orig)})") from error
     except SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error
-        raise PrivacyUnavailable(f"the privacy database cannot be used ({reason})") from error
+        raise PrivacyUnavailable(f"the privacy database cannot be used ({_first_line(reason)})") from error
     except OSError as error:
         raise PrivacyUnavailable(f"the privacy database cannot be opened ({error.strerror})") from error
+
+
+def _first_line(error: object) -> str:
+    return str(error).splitlines()[0]  # further lines of PostgreSQL hold the row
 
 
 def open_privacy(paths: WorkspacePaths) -> PrivacyDatabase:
@@ -180,4 +197,4 @@ def open_privacy(paths: WorkspacePaths) -> PrivacyDatabase:
     """
     with _translated():
         engine = sqlite_engine(paths.privacy_db, wal=WAL_IS_SOUND)
-    return PrivacyDatabase(engine)
+    return SqlitePrivacyDatabase(engine)

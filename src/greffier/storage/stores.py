@@ -13,6 +13,7 @@ from greffier.storage.administration import Administration
 from greffier.storage.content import SqlContentStore, open_content_store
 from greffier.storage.journal import SqliteJournal, SqliteJournalReader
 from greffier.storage.keys import SqliteKeyStore, SqlKeyStore
+from greffier.storage.privacy_db import PrivacyDatabase, open_privacy
 from greffier.storage.spend import SqliteSpendBook, SqlSpendBook
 
 
@@ -75,6 +76,14 @@ class Stores(Protocol):
         """
         ...
 
+    def privacy(self) -> PrivacyDatabase:
+        """Consents, holds, reveals, and requests of data subjects.
+
+        Raises:
+            PrivacyUnavailable: They cannot be opened.
+        """
+        ...
+
     def leader(self) -> Leader:
         """Who of all machines does what only one may do."""
         ...
@@ -117,6 +126,10 @@ class SqliteStores:
     def content(self) -> SqlContentStore:
         """See `Stores`."""
         return open_content_store(self._paths)
+
+    def privacy(self) -> PrivacyDatabase:
+        """See `Stores`."""
+        return open_privacy(self._paths)
 
     def leader(self) -> Leader:
         """See `Stores`."""

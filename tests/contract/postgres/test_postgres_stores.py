@@ -13,9 +13,11 @@ from greffier.storage.content_root import FileKeyWrapper
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import Database
 from greffier.storage.postgres.leader import PostgresLeader
+from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.testing.contracts.content_store import ContentStoreContract
 from greffier.testing.contracts.key_store import NOW, KeyStoreContract, a_key
+from greffier.testing.contracts.privacy_database import PrivacyDatabaseContract
 from greffier.testing.contracts.spend_book import SpendBookContract
 from greffier.testing.postgres_server import PostgresServer
 
@@ -51,6 +53,14 @@ class TestPostgresContentStore(ContentStoreContract):
         opened.close()
 
 
+class TestPostgresPrivacyDatabase(PrivacyDatabaseContract):
+    @pytest.fixture
+    def database(self, gateway: Database) -> Iterator[PrivacyDatabase]:
+        opened = PrivacyDatabase(gateway.engine())
+        yield opened
+        opened.close()
+
+
 def test_the_gateways_role_deletes_no_key_and_no_sum(gateway: Database) -> None:
     with gateway.connect(statement_timeout_ms=5000, autocommit=True) as connection:
         for statement in (
@@ -59,6 +69,11 @@ def test_the_gateways_role_deletes_no_key_and_no_sum(gateway: Database) -> None:
             b"DELETE FROM api_key_store",
             b"DELETE FROM spend",
             b"DELETE FROM spend_cursor",
+            b"DELETE FROM privacy_ledger",
+            b"UPDATE privacy_ledger SET active = 0",
+            b"DELETE FROM legal_hold",
+            b"DELETE FROM reveal_request",
+            b"ALTER TABLE privacy_ledger DISABLE TRIGGER ALL",
             b"ALTER TABLE api_keys ADD COLUMN x integer",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch, SchemaState
 from greffier.storage.postgres.database import Database, reason_of
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision this version knows, oldest first; the last one is what it works with."""
 
 # All that the gateway's role may do: above all, it cannot change or delete a record.
@@ -24,6 +24,11 @@ _RIGHTS = {
     "api_key_store": "SELECT, UPDATE",
     "spend": "SELECT, INSERT, UPDATE",
     "spend_cursor": "SELECT, INSERT, UPDATE",
+    "privacy_store": "SELECT",
+    "privacy_ledger": "SELECT, INSERT",
+    "legal_hold": "SELECT, INSERT, UPDATE",
+    "reveal_request": "SELECT, INSERT, UPDATE",
+    "subject_request": "SELECT, INSERT, UPDATE",
     "part": "SELECT, INSERT, DELETE",
     "erasure_mark": "SELECT, INSERT, UPDATE",
     "epoch_key": "SELECT, INSERT, UPDATE, DELETE",

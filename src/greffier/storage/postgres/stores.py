@@ -4,6 +4,7 @@ from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
+from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch
 from greffier.storage.content import CONTENT_ROOT_KEY, SqlContentStore
@@ -15,6 +16,7 @@ from greffier.storage.postgres.journal import PostgresJournal
 from greffier.storage.postgres.leader import PostgresLeader
 from greffier.storage.postgres.reader import PostgresJournalReader
 from greffier.storage.postgres.schema import check
+from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, StoresUnavailable
 
@@ -61,6 +63,11 @@ class PostgresStores:
         self._check(ContentUnavailable)
         wrapper = FileKeyWrapper(self._paths.secrets / CONTENT_ROOT_KEY)
         return SqlContentStore(self._database.engine(), ContentKeys(self._database.engine(), wrapper))
+
+    def privacy(self) -> PrivacyDatabase:
+        """See `Stores`."""
+        self._check(PrivacyUnavailable)
+        return PrivacyDatabase(self._database.engine())
 
     def leader(self) -> Leader:
         """See `Stores`."""
