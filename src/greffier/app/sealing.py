@@ -8,6 +8,7 @@ from importlib import import_module
 
 from greffier.adapters.secrets.references import resolve_secret
 from greffier.adapters.signers.checkpoint_file import FileCheckpointSigner, known_verifiers, log_key_path, remember
+from greffier.app.processes import give_way
 from greffier.app.stores import open_journal, open_leader, open_reader
 from greffier.audit.checkpoint import Verifier
 from greffier.audit.ports import CheckpointSigner
@@ -57,10 +58,15 @@ async def sealing(paths: WorkspacePaths, settings: AuditSettings) -> AsyncIterat
     await open_journal(paths, settings).close()  # makes the file where there is none yet
     sealer = make_sealer(paths, settings)
     stop = threading.Event()
-    thread = threading.Thread(target=sealer.run, args=(stop,), name="sealer", daemon=True)
+    thread = threading.Thread(target=_seal, args=(sealer, stop), name="sealer", daemon=True)
     thread.start()
     try:
         yield sealer
     finally:
         stop.set()
         await asyncio.to_thread(thread.join, _LAST_SEAL_S)
+
+
+def _seal(sealer: Sealer, stop: threading.Event) -> None:
+    give_way()
+    sealer.run(stop)
