@@ -7,6 +7,7 @@ _DETECTORS = (
     *("injection_model", "names", "toxicity", "disallowed"),  # trained; bench/guardrails has their figures
 )
 _ATTACKS = ("prompt_injection", "jailbreak", "indirect_injection")
+_HARM = ("toxicity", "disallowed_topic")
 _SPECIAL = ("HEALTH", "RELIGION", "UNION", "ORIENTATION", "POLITICS", "ETHNICITY", "BIOMETRIC")  # GDPR Art. 9
 _PERSONAL = (
     "PERSON",
@@ -51,7 +52,7 @@ def default_screen() -> ScreenSettings:
                 message="The text hides instructions in a disguise.",
             ),
             ScreenRule(id="default-suspicion", types=(*_ATTACKS, "obfuscation"), at_least=0.5, then="flag"),
-            ScreenRule(id="default-harm", types=("toxicity", "disallowed_topic"), at_least=0.8, then="flag"),
+            ScreenRule(id="default-harm", types=_HARM, at_least=0.5, then="flag"),
             ScreenRule(id="default-secrets", types=("SECRET",), then="redact"),
             ScreenRule(id="default-cards", types=("CREDIT_CARD",), then="redact"),
             ScreenRule(id="default-special-categories", types=_SPECIAL, then="on_premises"),
@@ -68,7 +69,7 @@ def default_screen() -> ScreenSettings:
             ScreenRule(id="default-exfiltration", types=("exfiltration",), at_least=0.6, then="redact"),
             ScreenRule(id="default-output-secrets", types=("SECRET",), then="redact"),
             ScreenRule(id="default-output-cards", types=("CREDIT_CARD",), then="redact"),
-            ScreenRule(id="default-output-harm", types=("toxicity",), at_least=0.8, then="flag"),
+            ScreenRule(id="default-output-harm", types=_HARM, at_least=0.5, then="flag"),
             ScreenRule(id="default-output-personal", types=_PERSONAL, then="flag"),
         ),
     )

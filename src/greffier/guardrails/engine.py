@@ -1,6 +1,6 @@
 """The engine: every detector over a text and over its decoded views; findings merged, offsets mapped back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -16,6 +16,11 @@ class Engine:
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self.detectors = tuple(detectors)
         self._readers = tuple(detector for detector in self.detectors if detector.name not in _LITERAL)
+
+    def without(self, names: Collection[str]) -> "Engine":
+        """Return an engine without these detectors; this one if nothing or everything would go."""
+        kept = tuple(detector for detector in self.detectors if detector.name not in names)
+        return Engine(kept) if 0 < len(kept) < len(self.detectors) else self
 
     def measure(self, passage: Passage) -> Measured:
         """Examine the passage as written and as a reader or model could decode it."""

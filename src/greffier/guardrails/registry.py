@@ -39,6 +39,14 @@ DEFAULT: tuple[str, ...] = (
 )
 """What a screen without ``detectors`` uses."""
 
+JUDGES: Mapping[str, tuple[str, ...]] = {
+    "injection_model": ("prompt_injection", "jailbreak", "indirect_injection"),
+    "toxicity": ("toxicity",),
+    "disallowed": ("disallowed_topic",),
+}
+"""Detectors whose findings matter to rules only: no class of data and no edit follows from them. Where no rule of a
+direction names their types they need not run; a rule with ``then: allow`` has them recorded all the same."""
+
 
 class Builder:
     """Builds each detector once per snapshot and shares it between screens.

@@ -1,6 +1,6 @@
 """A screen compiled: which rule meets which finding, and what follows from the actions taken together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -53,6 +53,10 @@ class RuleList:
             if finding.score >= rule.at_least:
                 return Decided(msgspec.structs.replace(finding, action=rule.then, where=where), rule)
         return Decided(msgspec.structs.replace(finding, where=where), None)
+
+    def concerns(self, kinds: Iterable[str]) -> bool:
+        """Whether any rule names one of these types of findings, or all types."""
+        return any(_covers(rule.types, kind) for rule in self._rules for kind in kinds)
 
     def _matching(self, kind: str, provenance: Provenance) -> tuple[ScreenRule, ...]:
         key = (kind, provenance)

@@ -36,7 +36,7 @@ class Screen:
     Args:
         name: As use cases refer to it.
         settings: As written.
-        engine: The detectors in this process.
+        engine: The detectors in this process; each direction runs those that its rules can act on.
         outside: Those in others; they are asked about a whole request at once, before the rules decide.
     """
 
@@ -51,6 +51,10 @@ class Screen:
         self.rules: dict[Direction, RuleList] = {
             "input": RuleList(settings.input),
             "output": RuleList(settings.output),
+        }
+        self.engines: dict[Direction, Engine] = {
+            direction: engine.without([name for name, kinds in registry.JUDGES.items() if not rules.concerns(kinds)])
+            for direction, rules in self.rules.items()
         }
         self.links = None if settings.link_hosts is None else LinkHosts(settings.link_hosts)
         self.watches_leaks = "leak" in (settings.detectors or registry.DEFAULT)
@@ -133,11 +137,12 @@ class Sieve:
         """What the detectors of this process find; texts that a tenant's requests repeat are measured once."""
         screen = self._screen
         place = screen.memory.place(self._tenant, passage) if self._tenant else None
+        engine = screen.engines[self._direction]
         if place is None:
-            return screen.engine.measure(passage)
+            return engine.measure(passage)
         measured = screen.memory.recall(place)
         if measured is None:
-            measured = screen.engine.measure(passage)
+            measured = engine.measure(passage)
             screen.memory.keep(place, measured)
         return measured
 

@@ -37,7 +37,7 @@ async def screened(guard: Guard, grant: Grant, *texts: str) -> ScreenedInput:
 def guard_with(detector: Counting) -> Guard:
     guard = Guard({"default": SCREEN}, TOPICS)
     screen = guard.screen("default")
-    screen.engine = Engine([*screen.engine.detectors, detector])
+    screen.engines["input"] = Engine([*screen.engine.detectors, detector])
     return guard
 
 
