@@ -3,8 +3,8 @@
 import msgspec
 
 from greffier.audit.export import cef, ecs, ocsf, rfc5424, taxonomy
-from greffier.audit.export.canonical import Entry
 from greffier.audit.export.codes import ACTS, CODES, NOUNS, REFUSED, Family
+from greffier.audit.export.entry import Entry
 
 _CLASSES: dict[Family, str] = {
     "request": "6003 API Activity",

@@ -15,8 +15,9 @@ from greffier.audit.checkpoint import BadCheckpoint, Checkpoint, unverified
 from greffier.audit.export.codes import Severity
 from greffier.audit.ports import JournalReader
 from greffier.audit.sealer import read_note
-from greffier.audit.shipping import Plan, ProgressFile, Shipper, Sink, SinkUnavailable, Writer
+from greffier.audit.shipping import Plan, ProgressFile, Shipper
 from greffier.audit.sink_settings import SinkSettings
+from greffier.audit.sinks import Sink, SinkUnavailable, Writer
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot

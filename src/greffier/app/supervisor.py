@@ -24,7 +24,7 @@ from greffier.app.sealing import sealing
 from greffier.app.shipping import shipping
 from greffier.app.spending import bookkeeping
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
-from greffier.audit.shipping import SinkUnavailable
+from greffier.audit.sinks import SinkUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.governance.privacy.ports import NotAllowed, PrivacyUnavailable

@@ -13,14 +13,16 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Protocol
 
 import msgspec
 
 from greffier.audit.checkpoint import Checkpoint
-from greffier.audit.export.canonical import Canonicaliser, Entry, checkpoint_entry, missing
+from greffier.audit.export.canonical import Canonicaliser
 from greffier.audit.export.codes import Severity
+from greffier.audit.export.entry import Entry
+from greffier.audit.export.notices import checkpoint_entry, missing
 from greffier.audit.ports import JournalReader, JournalUnavailable
+from greffier.audit.sinks import Parcel, Sink, SinkRejected, SinkUnavailable, Writer, write_parcel
 from greffier.core.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -30,69 +32,6 @@ MAX_CHUNK_BYTES = 512_000  # of one delivery; below the usual limit of a Kafka m
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 _LAST_EFFORT_S = 5.0
-
-
-class SinkUnavailable(Exception):  # noqa: N818 - named for the condition
-    """A sink did not take what it was sent, or cannot be reached. It is sent again later."""
-
-
-class SinkRejected(Exception):  # noqa: N818 - named for the condition
-    """A sink took a delivery but will never take some of its events.
-
-    Attributes:
-        reasons: Why, by id of the event.
-    """
-
-    def __init__(self, reasons: dict[str, str]) -> None:
-        super().__init__(f"{len(reasons)} event(s) refused: {next(iter(reasons.values()), '')}")
-        self.reasons = reasons
-
-
-class Parcel(msgspec.Struct, frozen=True):
-    """One entry, written out.
-
-    Attributes:
-        id: Id of the entry: equal for repeated deliveries, so that receivers can drop them.
-        seq: Sequence number in the journal.
-        time_ms: When it happened.
-        code: Event code.
-        severity: Of the entry.
-        key: Tenant; events of one key keep their order where a sink has partitions.
-        data: In the sink's format, without a line end.
-    """
-
-    id: str
-    seq: int
-    time_ms: int
-    code: str
-    severity: int
-    key: str
-    data: bytes
-
-
-class Sink(Protocol):
-    """Takes parcels. One caller at a time."""
-
-    async def probe(self) -> None:
-        """Find out whether it can be delivered to, without delivering.
-
-        Raises:
-            SinkUnavailable: It cannot.
-        """
-        ...
-
-    async def send(self, parcels: Sequence[Parcel]) -> None:
-        """Deliver; return once the sink has acknowledged all of them in its own way.
-
-        Raises:
-            SinkUnavailable: Not all are acknowledged; all must be sent again.
-            SinkRejected: All but some are acknowledged; those must not be sent again.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Release connections. May be called twice."""
-        ...
 
 
 class Progress(msgspec.Struct, omit_defaults=True):
@@ -153,7 +92,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 _ALWAYS = frozenset({"GW-5900", "GW-5901"})
 
-Writer = Callable[[Entry], bytes]
 CheckpointSource = Callable[[], Checkpoint | None]
 
 
@@ -430,19 +368,6 @@ class Shipper:
             os.close(self._lock)
             self._lock = None
         self._load = None
-
-
-def write_parcel(entry: Entry, writer: Writer) -> Parcel:
-    """Write an entry out in a sink's format."""
-    return Parcel(
-        id=entry.id,
-        seq=entry.seq,
-        time_ms=entry.time_ms,
-        code=entry.code.code,
-        severity=int(entry.code.severity),
-        key=entry.tenant,
-        data=writer(entry),
-    )
 
 
 def _chunk(parcels: list[Parcel]) -> list[Parcel]:

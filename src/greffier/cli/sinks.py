@@ -10,10 +10,11 @@ import typer
 from greffier.adapters.sinks.build import BadSink, build_sink
 from greffier.app.recording import operator, record_act
 from greffier.app.stores import open_reader
-from greffier.audit.export.canonical import marked_entry
+from greffier.audit.export.notices import marked_entry
 from greffier.audit.ports import JournalUnavailable
-from greffier.audit.shipping import Parcel, Progress, ProgressFile, Sink, SinkRejected, SinkUnavailable, write_parcel
+from greffier.audit.shipping import Progress, ProgressFile
 from greffier.audit.sink_settings import SinkSettings
+from greffier.audit.sinks import Parcel, Sink, SinkRejected, SinkUnavailable, write_parcel
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths

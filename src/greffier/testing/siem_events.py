@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from greffier.audit.checkpoint import Checkpoint
-from greffier.audit.export.canonical import Canonicaliser, Entry, checkpoint_entry, marked_entry, missing
+from greffier.audit.export.canonical import Canonicaliser
+from greffier.audit.export.entry import Entry
+from greffier.audit.export.notices import checkpoint_entry, marked_entry, missing
 from greffier.audit.ports import Sequenced
 from greffier.core.events import (
     Act,

@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
 
 from greffier.adapters.sinks.build import build_sink
-from greffier.audit.shipping import Parcel, Sink, SinkRejected, SinkUnavailable
 from greffier.audit.sink_settings import SinkSettings, SinkTlsSettings
+from greffier.audit.sinks import Parcel, Sink, SinkRejected, SinkUnavailable
 from greffier.testing.certificates import Certificates
 from greffier.testing.contracts.sink import Receiver, RestartingSinkContract, SinkContract, parcel, wrapped
 from greffier.testing.sink_peers import Collector, NatsServer, Rsyslog, soon

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from greffier.adapters.sinks.build import BadSink, build_sink, writer_of
-from greffier.audit.export.canonical import marked_entry
+from greffier.audit.export.notices import marked_entry
 from greffier.audit.sink_settings import SinkSettings, SinkTlsSettings
 from greffier.testing.siem_lines import Syslog, parse_cef
 

@@ -16,11 +16,11 @@ from greffier.adapters.sinks.elastic import ElasticSink
 from greffier.adapters.sinks.file import FileSink
 from greffier.adapters.sinks.splunk import SplunkSink
 from greffier.adapters.sinks.syslog import SyslogSink
-from greffier.audit.export.canonical import Entry
+from greffier.audit.export.entry import Entry
 from greffier.audit.export.formats import JSON_FORMATS, WRITERS, Format
 from greffier.audit.export.rfc5424 import Header, to_syslog
-from greffier.audit.shipping import Sink, Writer
 from greffier.audit.sink_settings import SinkSettings
+from greffier.audit.sinks import Sink, Writer
 from greffier.core.deployment import Timeouts
 from greffier.core.errors import Code, GreffierError
 

@@ -7,7 +7,7 @@ import msgspec
 
 from greffier.adapters.http import HttpClient
 from greffier.adapters.sinks.web import Post, shown
-from greffier.audit.shipping import Parcel, SinkRejected, SinkUnavailable
+from greffier.audit.sinks import Parcel, SinkRejected, SinkUnavailable
 
 _OK = 200
 _CREATED = (200, 201)

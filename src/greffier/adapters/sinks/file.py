@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from greffier.audit.shipping import Parcel, SinkUnavailable
+from greffier.audit.sinks import Parcel, SinkUnavailable
 
 _US = 1_000_000
 

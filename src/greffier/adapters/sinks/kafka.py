@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from greffier.audit.shipping import Parcel, SinkUnavailable
+from greffier.audit.sinks import Parcel, SinkUnavailable
 
 _CONNECT_S = 10.0
 _TOPIC_S = 10.0

@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import PubAck
 from nats.js.errors import NotFoundError
 
-from greffier.audit.shipping import Parcel, SinkUnavailable
+from greffier.audit.sinks import Parcel, SinkUnavailable
 
 _CONNECT_S = 5
 _ACKNOWLEDGED_S = 10.0

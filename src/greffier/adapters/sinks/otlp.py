@@ -15,7 +15,7 @@ import greffier
 from greffier.adapters.http import HttpClient
 from greffier.adapters.sinks.web import Answer, Post, shown
 from greffier.audit.export.codes import Severity
-from greffier.audit.shipping import Parcel, SinkRejected, SinkUnavailable
+from greffier.audit.sinks import Parcel, SinkRejected, SinkUnavailable
 
 _OK = 200
 _BAD_REQUEST = 400

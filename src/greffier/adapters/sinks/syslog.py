@@ -19,7 +19,7 @@ import struct
 import termios
 from collections.abc import Sequence
 
-from greffier.audit.shipping import Parcel, SinkUnavailable
+from greffier.audit.sinks import Parcel, SinkUnavailable
 
 _REFUSAL_S = 0.3
 _AFTERMATH_S = 0.05

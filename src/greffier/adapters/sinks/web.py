@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from greffier.adapters.http import HttpClient, HttpError
-from greffier.audit.shipping import SinkUnavailable
+from greffier.audit.sinks import SinkUnavailable
 
 _UNAUTHORISED = (401, 403)
 _MAX_SHOWN = 200

@@ -1,4 +1,4 @@
-"""The canonical event: one flat shape that every format is mapped from, and how journal events become it.
+"""How journal events become entries, the canonical events that every format is mapped from.
 
 One journal event becomes one entry about the act or request itself and one entry per detection in it. Entries hold
 references, digests, counts and codes, as the journal does; never the words of a prompt, an answer or a comment.
@@ -7,13 +7,14 @@ references, digests, counts and codes, as the journal does; never the words of a
 from collections import OrderedDict
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from greffier.audit.checkpoint import Checkpoint
 from greffier.audit.export import taxonomy
-from greffier.audit.export.codes import ACTS, CODES, NOUNS, OTHER_CODE, REFUSED, EventCode, Family, Severity
+from greffier.audit.export.codes import ACTS, CODES, NOUNS, OTHER_CODE, REFUSED, EventCode, Severity
+from greffier.audit.export.entry import Detection, Entry
+from greffier.audit.export.notices import unreadable
 from greffier.audit.ports import JournalReader, Sequenced
 from greffier.core.clock import Clock
 from greffier.core.errors import Code
@@ -22,9 +23,6 @@ from greffier.core.events import Act, Admission, AnyEvent, Feedback, GuardrailLi
 _REMEMBERED = 5_000  # admissions kept until their outcome; an older one is looked up in the journal
 _PPM = 1_000_000
 _MAX_REASON = 512
-
-Result = Literal["success", "failure", "unknown"]
-Decision = Literal["allow", "deny", "cancelled", ""]
 
 OPERATIONS = {
     "chat": "llm.chat",
@@ -39,100 +37,6 @@ OPERATIONS = {
     "embeddings": "llm.embeddings",
 }
 """Actions and surfaces in the words of the exported events."""
-
-
-class Detection(msgspec.Struct, frozen=True):
-    """What a detector or a rule found.
-
-    Attributes:
-        type: Type of the finding, as the screen's rules name it.
-        detector: Which detector measured it; empty for a refusal that is a detection by itself.
-        learned: Whether a classifier measured it (OCSF analytic type 4), not a rule (1).
-        stage: Where: in the input or in the output.
-        action: What was done about it.
-        count: How often it was found.
-        score_ppm: Highest confidence, millionths.
-        alert: Whether something was stopped because of it.
-        owasp: Entry of the OWASP LLM Top 10 with its year.
-        atlas: MITRE ATLAS techniques.
-        data_class: For sensitive data: its class.
-    """
-
-    type: str
-    detector: str = ""
-    learned: bool = False
-    stage: str = ""
-    action: str = ""
-    count: int = 1
-    score_ppm: int = _PPM
-    alert: bool = False
-    owasp: str = ""
-    atlas: tuple[str, ...] = ()
-    data_class: str = ""
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """The canonical event.
-
-    Attributes:
-        seq: Sequence number in the journal, from 1 without gaps; entries of one journal event share it.
-        prev_seq: ``seq`` of the last journal event this sink was sent something about before. Following it backwards
-            shows every gap, whatever the sink's filter leaves out. 0 for the first.
-        code: What kind of event.
-        related: For a detection: the id of the entry it was found in.
-    """
-
-    id: str
-    seq: int
-    time_ms: int
-    code: EventCode
-    prev_seq: int = 0
-    workspace: str = ""
-    tenant: str = ""
-    action: str = ""
-    result: Result = "unknown"
-    error: str = ""
-    reason: str = ""
-    decision: Decision = ""
-    rule: str = ""
-    bundle: str = ""
-    actor: str = ""
-    actor_type: str = ""
-    authn: str = ""
-    credential: str = ""
-    on_behalf_of: str = ""
-    ip: str = ""
-    source: str = ""
-    request_id: str = ""
-    session: str = ""
-    trace_id: str = ""
-    use_case: str = ""
-    use_case_digest: str = ""
-    risk_class: str = ""
-    purpose: str = ""
-    lawful_basis: str = ""
-    data_classes: tuple[str, ...] = ()
-    model: str = ""
-    response_model: str = ""
-    provider: str = ""
-    deployment: str = ""
-    region: str = ""
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    cost_micro: int | None = None
-    latency_us: int | None = None
-    rating: int | None = None
-    commits: tuple[str, ...] = ()
-    target: str = ""
-    details: tuple[tuple[str, str], ...] = ()
-    related: str = ""
-    detection: Detection | None = None
-
-    @property
-    def family(self) -> Family:
-        """Which kind of event it is: that of its code, but a refusal that is a detection by itself is a finding too."""
-        return "finding" if self.detection is not None and self.code.family == "request" else self.code.family
 
 
 class Canonicaliser:
@@ -365,67 +269,6 @@ def _found(main: Entry, number: int, code: EventCode, detection: Detection, rule
         cached_tokens=None,
         cost_micro=None,
         latency_us=None,
-    )
-
-
-def checkpoint_entry(checkpoint: Checkpoint, workspace: str) -> Entry:
-    """A signed tree head as an event: it anchors the log in the SIEM, outside of the operator's own files."""
-    return Entry(
-        id=f"chk_{checkpoint.size}_{checkpoint.time_ms}",
-        seq=checkpoint.size,
-        time_ms=checkpoint.time_ms,
-        code=CODES["GW-3090"],
-        workspace=workspace,
-        action="audit.checkpoint",
-        result="success",
-        actor="platform",
-        target=checkpoint.origin,
-        details=(("root", checkpoint.root.hex()), ("size", str(checkpoint.size))),
-    )
-
-
-def marked_entry(identifier: str, time_ms: int, workspace: str, actor: str) -> Entry:
-    """A marked event for trying a sink out; it is not in the journal and has sequence number 0."""
-    return Entry(
-        id=identifier,
-        seq=0,
-        time_ms=time_ms,
-        code=CODES["GW-9000"],
-        workspace=workspace,
-        action="sink.test",
-        result="success",
-        actor=actor,
-        target="sink",
-    )
-
-
-def unreadable(seq: int, workspace: str, now_ms: int) -> Entry:
-    """A record that is no event: somebody changed the journal. Its sequence number is kept, so that no gap opens."""
-    return Entry(
-        id=f"unreadable_{seq}",
-        seq=seq,
-        time_ms=now_ms,
-        code=CODES["GW-5900"],
-        workspace=workspace,
-        action="audit.read",
-        result="failure",
-        actor="platform",
-        target=f"event:{seq}",
-    )
-
-
-def missing(first: int, last: int, workspace: str, now_ms: int) -> Entry:
-    """Records that the journal no longer has although a sink was not sent them: deleted, or past their retention."""
-    return Entry(
-        id=f"missing_{first}_{last}",
-        seq=last,
-        time_ms=now_ms,
-        code=CODES["GW-5901"],
-        workspace=workspace,
-        action="audit.read",
-        result="failure",
-        actor="platform",
-        target=f"events:{first}-{last}",
     )
 
 

@@ -5,8 +5,8 @@ extension escape ``\``, ``=`` and line breaks (ArcSight CEF implementation stand
 """
 
 import greffier
-from greffier.audit.export.canonical import Entry
 from greffier.audit.export.codes import Severity
+from greffier.audit.export.entry import Entry
 
 MAX_NAME = 512
 MAX_VALUE = 1023  # the shortest limit of the string keys used here

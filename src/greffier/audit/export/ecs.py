@@ -11,8 +11,8 @@ import msgspec
 
 import greffier
 from greffier.audit.export import taxonomy
-from greffier.audit.export.canonical import Entry
 from greffier.audit.export.codes import Family
+from greffier.audit.export.entry import Entry
 from greffier.audit.export.shape import put
 
 VERSION = "9.4.0"

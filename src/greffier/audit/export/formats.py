@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Literal
 
-from greffier.audit.export.canonical import Entry
 from greffier.audit.export.cef import to_cef
 from greffier.audit.export.ecs import to_json as to_ecs_json
+from greffier.audit.export.entry import Entry
 from greffier.audit.export.ocsf import to_json as to_ocsf_json
 
 Format = Literal["ocsf", "ecs", "cef"]

@@ -11,7 +11,7 @@ import msgspec
 
 import greffier
 from greffier.audit.export import taxonomy
-from greffier.audit.export.canonical import Detection, Entry
+from greffier.audit.export.entry import Detection, Entry
 from greffier.audit.export.shape import plain, put
 
 VERSION = "1.8.0"

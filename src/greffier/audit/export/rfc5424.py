@@ -6,9 +6,9 @@ The structured data ``greffier@32473`` says all that rules need; the message aft
 
 import msgspec
 
-from greffier.audit.export.canonical import Entry
 from greffier.audit.export.codes import Severity
 from greffier.audit.export.ecs import timestamp
+from greffier.audit.export.entry import Entry
 
 MAX_BYTES = 8192  # what a receiver should take (RFC 5425 section 4.3.1)
 MAX_VALUE = 512

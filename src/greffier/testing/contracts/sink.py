@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from greffier.audit.shipping import Parcel, Sink, SinkUnavailable
+from greffier.audit.sinks import Parcel, Sink, SinkUnavailable
 
 _PATIENCE_S = 15.0
 

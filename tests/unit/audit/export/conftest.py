@@ -2,7 +2,7 @@
 
 import pytest
 
-from greffier.audit.export.canonical import Entry
+from greffier.audit.export.entry import Entry
 from greffier.testing.siem_events import all_entries
 
 

@@ -3,9 +3,10 @@
 import msgspec
 
 from greffier.audit.export import taxonomy
-from greffier.audit.export.canonical import Canonicaliser, Entry
+from greffier.audit.export.canonical import Canonicaliser
 from greffier.audit.export.codes import ACTS, CODES, NOUNS, REFUSED
 from greffier.audit.export.ecs import to_json as ecs
+from greffier.audit.export.entry import Entry
 from greffier.audit.export.ocsf import to_json as ocsf
 from greffier.core.errors import Code
 from greffier.core.events import Outcome

@@ -17,9 +17,9 @@ import pytest
 from ocsf_json_schema.embedded import OcsfJsonSchemaEmbedded
 
 import greffier
-from greffier.audit.export.canonical import Entry
 from greffier.audit.export.cef import to_cef
 from greffier.audit.export.ecs import to_ecs
+from greffier.audit.export.entry import Entry
 from greffier.audit.export.ocsf import to_json, to_ocsf
 from greffier.audit.export.rfc5424 import Header, to_syslog
 

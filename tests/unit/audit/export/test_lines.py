@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greffier.audit.export.canonical import Entry
 from greffier.audit.export.cef import to_cef
 from greffier.audit.export.codes import CODES
+from greffier.audit.export.entry import Entry
 from greffier.audit.export.ocsf import to_json
 from greffier.audit.export.rfc5424 import MAX_BYTES, Header, to_syslog
 from greffier.testing.siem_lines import Syslog, parse_cef

@@ -15,7 +15,8 @@ from greffier.audit.checkpoint import Checkpoint
 from greffier.audit.export.codes import Severity
 from greffier.audit.export.ocsf import to_json
 from greffier.audit.ports import Sequenced
-from greffier.audit.shipping import MAX_CHUNK_BYTES, Parcel, Plan, ProgressFile, Shipper, SinkRejected, SinkUnavailable
+from greffier.audit.shipping import MAX_CHUNK_BYTES, Plan, ProgressFile, Shipper
+from greffier.audit.sinks import Parcel, SinkRejected, SinkUnavailable
 from greffier.core.events import Act, canonical
 from greffier.testing.clock import ManualClock
 from greffier.testing.siem_events import TIME_MS, Rows
