@@ -49,9 +49,12 @@ class InjectionModel:
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return a finding for every stretch of windows that reads like an attack."""
+        gate = self._gates[_BLOCK_OF.get(passage.provenance, 0)]
+        return self.examine_closely(passage) if gate.open(self._features.scan.look(passage.text)) else ()
+
+    def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
+        """Have the model read the text, whichever concepts it holds; finds the same as `examine`."""
         source = _BLOCK_OF.get(passage.provenance, 0)
-        if not self._gates[source].open(self._features.scan.look(passage.text)):
-            return ()
         windows = self._windows(passage)
         margins = self._margins(windows, source)
         whole = self._whole(margins, source)
