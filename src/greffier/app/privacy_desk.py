@@ -172,6 +172,7 @@ def replay_erasures(paths: WorkspacePaths) -> int:
         NotAllowed: The ledger of erasures is older than the content: it was lost or taken back in time.
         PrivacyUnavailable: A store is out of reach.
         ContentUnavailable: The content is out of reach.
+        KeyStoreUnavailable: The API keys are out of reach.
     """
     if not may_hold_content(paths) and not paths.erasures_db.exists():
         return 0
@@ -179,7 +180,7 @@ def replay_erasures(paths: WorkspacePaths) -> int:
     ledger = SqlErasureLedger(paths)
     try:
         before = content.applied()
-        count = replay(ledger, content)
+        count = replay(ledger, content) + _forget_again(paths, ledger)
         if content.applied() != before:
             details: dict[str, str | int | bool] = {"from": before, "to": content.applied(), "erased": count}
             record_act(paths, "restore.replay", "content", details=details)
@@ -187,3 +188,24 @@ def replay_erasures(paths: WorkspacePaths) -> int:
     finally:
         ledger.close()
         content.close()
+
+
+def _forget_again(paths: WorkspacePaths, ledger: SqlErasureLedger) -> int:
+    """Take away again what a restored key store says about erased people who held keys; return how many keys."""
+    buried = {line.mark for line in ledger.lines(0) if line.kind == "subject"}
+    if not buried:
+        return 0
+    keys = open_keys(paths)
+    try:
+        found = [
+            key
+            for key in keys.list()
+            if (key.label or key.groups or key.roles or key.attributes)
+            and ledger.mark("subject", key.tenant, f"key:{key.id}") in buried
+        ]
+        for key in found:
+            record_act(paths, "restore.replay", f"key:{key.id}")
+            keys.forget(key.id, at_ms=SystemClock().wall_ms())
+        return len(found)
+    finally:
+        keys.close()

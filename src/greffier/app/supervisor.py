@@ -28,6 +28,7 @@ from greffier.audit.sinks import SinkUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.governance.privacy.ports import NotAllowed, PrivacyUnavailable
+from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.spend import SpendUnavailable
 
 log = logging.getLogger(__name__)
@@ -211,6 +212,7 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
         JournalUnavailable,
         SpendUnavailable,
         ContentUnavailable,
+        KeyStoreUnavailable,
         PrivacyUnavailable,
         NotAllowed,
         SinkUnavailable,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from greffier.app.privacy_desk import Office, open_office
+from greffier.app.privacy_desk import Office, open_office, replay_erasures
 from greffier.app.stores import open_reader
 from greffier.audit.ports import PartLabel
 from greffier.config.paths import WorkspacePaths
@@ -273,3 +273,18 @@ def test_a_hold_stands_against_what_it_covers(office: Office, about: dict[str, s
     }
     office.holds.place(Hold(**values | about))
     assert office.held(person_of(request)) == (["hold_1"] if stands else [])
+
+
+def test_a_restored_key_store_is_cleaned_too(paths: WorkspacePaths) -> None:
+    with open_office(paths) as office:
+        request = fill(office)
+    saved = {name: (paths.state / name).read_bytes() for name in ("state.db", "content.db", "content-keys.db")}
+    run(paths, request.id)
+    for name, data in saved.items():
+        (paths.state / name).write_bytes(data)
+    assert files_with(paths, b"canary street") == ["state.db"]
+    assert replay_erasures(paths) == 3  # Ada's content, what Bob said about her, and her API key
+    assert replay_erasures(paths) == 0
+    assert files_with(paths, b"canary street") == []
+    with open_office(paths) as office:
+        assert office.content.owners() == [("acme", BOB)]
