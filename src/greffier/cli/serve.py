@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
+from greffier.adapters.secrets.references import SecretMissing
+from greffier.adapters.signers.checkpoint_file import UnusableKey
 from greffier.app.supervisor import ServeOptions, StartFailed, supervise
 from greffier.cli.output import Exit, err, fail, out
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
+from greffier.config.signing import SignerError
 from greffier.config.snapshot import Snapshot
 from greffier.telemetry.logs import configure_logs
 
@@ -60,6 +64,10 @@ def serve(
         asyncio.run(supervise(options, snapshot))
     except StartFailed as error:
         fail(str(error), "Read the messages above; 'greffier doctor' checks the installation.", code=Exit.UNAVAILABLE)
+    except SignerError as error:
+        fail(escape(error.reason), escape(error.remedy), code=Exit.UNAVAILABLE)
+    except (SecretMissing, UnusableKey) as error:
+        fail(escape(str(error)), "Without its key the log cannot be signed: correct it.", code=Exit.UNAVAILABLE)
 
 
 @app.command("reload")
