@@ -25,7 +25,7 @@ from greffier.core.ids import new_id
 from greffier.governance.incidents.acts import NotPossible, amend, classify, close, sent
 from greffier.governance.incidents.case import CausalLink, Incident, Report, Severity, Standing
 from greffier.governance.incidents.clocks import deadlines
-from greffier.governance.incidents.holds import holds_for
+from greffier.governance.incidents.holds import holds_for, to_change
 from greffier.governance.incidents.law import incident_law
 from greffier.governance.incidents.ports import IncidentChanged, IncidentsUnavailable, NoSuchIncident
 from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
@@ -223,18 +223,17 @@ def hold_command(
             holds = SqlHolds(privacy)
             if approve or release:
                 act = "incident.hold.approve" if approve else "incident.hold.release"
-                active = [hold for hold in holds.all() if hold.id in incident.holds and hold.active(now)]
-                if not active:
-                    raise NotPossible("the incident has no hold that is in force", "Place one without --approve.")
+                active = to_change(incident, holds.all(), now, approve=approve)
                 record_act(paths, act, f"incident:{incident.id}", details={"holds": len(active)})
                 change = holds.approve if approve else holds.release
                 shown = [change(hold.id, operator(), now) for hold in active]
             else:
                 shown = holds_for(incident, load_snapshot(paths).use_cases, now, days, operator())
                 held = amend(incident, holds=(*incident.holds, *(hold.id for hold in shown)))
-                _save(paths, register, "incident.hold.place", held, now, days=days)
-                for hold in shown:
+                _record(paths, "incident.hold.place", held, days=days)
+                for hold in shown:  # before the case names them: what protects comes first
                     holds.place(hold)
+                register.save(held, by=operator(), at_ms=now)
         finally:
             privacy.close()
     if as_json:
@@ -354,13 +353,18 @@ def _open(paths: WorkspacePaths) -> SqlIncidents:
 def _save(
     paths: WorkspacePaths, register: SqlIncidents, act: str, incident: Incident, now: int, **more: str | int
 ) -> None:
-    """Put the act on record, then the version into the register. The record holds a digest, not the text."""
+    """Put the act on record, then the version into the register."""
+    _record(paths, act, incident, **more)
+    register.save(incident, by=operator(), at_ms=now)
+
+
+def _record(paths: WorkspacePaths, act: str, incident: Incident, **more: str | int) -> None:
+    """The record holds the version's digest, not its text."""
     digest = hashlib.sha256(msgspec.json.encode(incident)).hexdigest()
     details: dict[str, str | int | bool] = {"version": incident.version, "digest": digest, **more}
     for name, category in incident.categories.items():
         details[name] = category.standing
     record_act(paths, act, f"incident:{incident.id}", details=details)
-    register.save(incident, by=operator(), at_ms=now)
 
 
 def _standings(

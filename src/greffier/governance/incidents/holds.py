@@ -1,6 +1,6 @@
 """The evidence hold of an incident: a legal hold on what its use cases captured, so that no one deletes it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from greffier.core.ids import new_id
 from greffier.governance.incidents.acts import NotPossible
@@ -37,3 +37,20 @@ def holds_for(
         )
         for name in incident.use_cases
     ]
+
+
+def to_change(incident: Incident, holds: Iterable[Hold], now_ms: int, *, approve: bool) -> list[Hold]:
+    """The incident's holds that are to be approved, or else released.
+
+    Raises:
+        NotPossible: There is none.
+    """
+    active = [hold for hold in holds if hold.id in incident.holds and hold.active(now_ms)]
+    if not active:
+        raise NotPossible("the incident has no hold that is in force", "Place one without --approve.")
+    if not approve:
+        return active
+    pending = [hold for hold in active if hold.approved_ms is None]
+    if not pending:
+        raise NotPossible("the incident's holds were approved already", "See 'greffier incident hold --release'.")
+    return pending
