@@ -142,7 +142,7 @@ for _ in range(9):
     began = time.thread_time()
     loop()
     best = min(best, time.thread_time() - began)
-print(f"{platform.python_version()} ({platform.python_compiler()}), {best * 1000:.0f} ms for a fixed loop of plain Python")
+print(f"{platform.python_version()} ({platform.python_compiler()}), {best * 1000:.0f} ms for a fixed loop of Python")
 """
 
 
