@@ -5,12 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
-from sqlalchemy import update
 
 from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
 from greffier.governance.privacy.records import Hold, LedgerLine, Reveal, SubjectRequest
 from greffier.storage.privacy import SqlConsentLedger, SqlHolds, SqlReveals, SqlSubjectRequests
-from greffier.storage.privacy_db import PrivacyDatabase, holds, ledger, reveals
+from greffier.storage.privacy_db import PrivacyDatabase
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -58,22 +57,22 @@ class PrivacyDatabaseContract:
         SqlConsentLedger(database).enter(a_line())
         SqlHolds(database).place(a_hold())
         SqlReveals(database).ask(a_reveal())
-        for table, change in (
-            (ledger, {"subject": "ref:bob"}),
-            (holds, {"placed_by": "os:anton"}),
-            (holds, {"expires_ms": NOW + 999 * DAY}),
-            (reveals, {"requested_by": "os:anton"}),
+        for change in (
+            "UPDATE privacy_ledger SET subject = 'ref:bob'",
+            "UPDATE legal_hold SET placed_by = 'os:anton'",
+            "UPDATE legal_hold SET expires_ms = expires_ms + 1",
+            "UPDATE reveal_request SET requested_by = 'os:anton'",
         ):
             # Refused by a trigger, or before that because the gateway's role has no such right.
             with pytest.raises((NotAllowed, PrivacyUnavailable)), database.writing() as connection:
-                connection.execute(update(table).values(change))
+                connection.exec_driver_sql(change)
 
     def test_two_people_are_kept_apart_by_the_database_itself(self, database: PrivacyDatabase) -> None:
         SqlHolds(database).place(a_hold())
         SqlReveals(database).ask(a_reveal())
-        for table in (holds, reveals):
+        for table in ("legal_hold", "reveal_request"):
             with pytest.raises(NotAllowed), database.writing() as connection:
-                connection.execute(update(table).values(approved_by="os:olga", approved_ms=NOW + 1))
+                connection.exec_driver_sql(f"UPDATE {table} SET approved_by = 'os:olga'")  # noqa: S608 - two known names
         assert SqlHolds(database).approve("hold_1", "os:anton", NOW + 1).approved_by == "os:anton"
         assert SqlReveals(database).approve("rev_1", "os:anton", NOW + 1).approved_by == "os:anton"
 
