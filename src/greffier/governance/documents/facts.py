@@ -4,7 +4,7 @@ A fact with nothing to say comes out empty; the document then names it as missin
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -12,40 +12,25 @@ from greffier import __version__
 from greffier.config.bundle import digest
 from greffier.config.settings import ControllerSettings
 from greffier.governance.documents.document import Statement
-from greffier.governance.documents.sources import Sources, software_digest
-from greffier.governance.privacy.law import law as privacy_law
-from greffier.governance.privacy.processing import recipients_of, storage_period
+from greffier.governance.documents.saying import Facts, each, own_cases, platform, setting
+from greffier.governance.documents.sources import Sources
+from greffier.governance.documents.terms import (
+    content_retention,
+    document_retention,
+    erasure,
+    record_retention,
+    vendor_regions,
+    vendors,
+)
+from greffier.governance.privacy.processing import recipients_of
 from greffier.guardrails.settings import ScreenRule
 from greffier.policy.settings import RuleSettings, UseCaseSettings
 
-Facts = Callable[[Sources], Iterator[Statement]]
 _JUDGED_BY_PEOPLE = ("require_approval", "escalate")
 _SURFACES = (
     "An API that OpenAI's and Anthropic's client libraries speak: chat completions, responses, messages, embeddings, "
     "moderations, models. Self-hosted by the organisation; no copy is distributed by this installation."
 )
-
-
-def _own(sources: Sources) -> list[UseCaseSettings]:
-    """The use case the document is about; all approved ones, for a document about the workspace."""
-    found = sources.snapshot.use_cases
-    if sources.scope:
-        return [found[sources.scope]]
-    return [use_case for use_case in found.values() if use_case.status == "approved"]
-
-
-def _each(say: Callable[[Sources, UseCaseSettings], str]) -> Facts:
-    def facts(sources: Sources) -> Iterator[Statement]:
-        for use_case in _own(sources):
-            said = say(sources, use_case)
-            text = f"{use_case.title}: {said}" if said and not sources.scope else said
-            yield Statement(text, f"use_case:{use_case.id}", sources.snapshot.use_case_digests[use_case.id])
-
-    return facts
-
-
-def _setting(sources: Sources, name: str, says: str) -> Statement:
-    return Statement(says, f"workspace:{name}", digest(getattr(sources.snapshot.workspace, name)))
 
 
 # --- who
@@ -66,13 +51,13 @@ def _controller_lines(settings: ControllerSettings) -> Iterator[str]:
 def controller(sources: Sources) -> Iterator[Statement]:
     """The controller, as ``greffier.yaml`` names it."""
     settings = sources.snapshot.workspace.controller
-    yield _setting(sources, "controller", "" if settings is None else ". ".join(_controller_lines(settings)))
+    yield setting(sources, "controller", "" if settings is None else ". ".join(_controller_lines(settings)))
 
 
 def tenants(sources: Sources) -> Iterator[Statement]:
     """Organisations whose data is kept apart: the controllers a processor acts for."""
     known = sources.snapshot.workspace.tenants
-    yield _setting(sources, "tenants", "; ".join(f"{settings.title} ({name})" for name, settings in known.items()))
+    yield setting(sources, "tenants", "; ".join(f"{settings.title} ({name})" for name, settings in known.items()))
 
 
 # --- what for
@@ -130,10 +115,6 @@ def _transfers(_: Sources, use_case: UseCaseSettings) -> str:
     return f"{'; '.join(use_case.transfers) or 'no transfer is stated'}; {where}"
 
 
-def _erasure(sources: Sources, use_case: UseCaseSettings) -> str:
-    return storage_period(sources.snapshot, use_case)
-
-
 def _capture(_: Sources, use_case: UseCaseSettings) -> str:
     return "prompts and answers are kept, encrypted" if use_case.capture_content else "prompts and answers are not kept"
 
@@ -142,8 +123,8 @@ def security(sources: Sources) -> Iterator[Statement]:
     """Measures of Art. 32(1): what the controller says, and what the platform always does."""
     settings = sources.snapshot.workspace.controller
     if settings is not None and settings.security:
-        yield _setting(sources, "controller", settings.security)
-    yield _software(
+        yield setting(sources, "controller", settings.security)
+    yield platform(
         "Authentication, purpose and policy are checked before each request; personal data are screened on the way in "
         "and out; captured content is encrypted under keys per tenant and person; identifiers are kept as keyed "
         "references; every decision is recorded in a signed, append-only log that outsiders can verify."
@@ -153,23 +134,19 @@ def security(sources: Sources) -> Iterator[Statement]:
 # --- how it works
 
 
-def _software(says: str) -> Statement:
-    return Statement(says, "software:greffier", software_digest())
-
-
 def software(_: Sources) -> Iterator[Statement]:
     """Which version runs."""
-    yield _software(f"Greffier {__version__}; updates are installed by the operator.")
+    yield platform(f"Greffier {__version__}; updates are installed by the operator.")
 
 
 def surfaces(_: Sources) -> Iterator[Statement]:
     """How it can be reached."""
-    yield _software(_SURFACES)
+    yield platform(_SURFACES)
 
 
 def architecture(sources: Sources) -> Iterator[Statement]:
     """The order of the stages."""
-    yield _software(
+    yield platform(
         "Gateway, authentication, authorisation, limits, input screen, prompt, choice of deployment, call, output "
         "screen; two durable records per request, sealed in a Merkle log."
     )
@@ -178,7 +155,7 @@ def architecture(sources: Sources) -> Iterator[Statement]:
 
 def instructions(_: Sources) -> Iterator[Statement]:
     """Where the instructions for use are."""
-    yield _software("The instructions for use are a document of their own: greffier docs build instructions.")
+    yield platform("The instructions for use are a document of their own: greffier docs build instructions.")
 
 
 def _version(sources: Sources, use_case: UseCaseSettings) -> str:
@@ -191,7 +168,7 @@ def _version(sources: Sources, use_case: UseCaseSettings) -> str:
 
 def _targets(sources: Sources) -> dict[str, None]:
     snapshot = sources.snapshot
-    names = [name for use_case in _own(sources) for name in use_case.models if name in snapshot.models]
+    names = [name for use_case in own_cases(sources) for name in use_case.models if name in snapshot.models]
     return dict.fromkeys(target.deployment for name in names for target in snapshot.models[name].targets)
 
 
@@ -214,7 +191,7 @@ def hardware(sources: Sources) -> Iterator[Statement]:
 
 def models(sources: Sources) -> Iterator[Statement]:
     """Names callers use, and what stands behind them."""
-    for name in dict.fromkeys(name for use_case in _own(sources) for name in use_case.models):
+    for name in dict.fromkeys(name for use_case in own_cases(sources) for name in use_case.models):
         settings = sources.snapshot.models.get(name)
         if settings is not None:
             targets = ", ".join(target.deployment for target in settings.targets)
@@ -223,7 +200,7 @@ def models(sources: Sources) -> Iterator[Statement]:
 
 def prompt(sources: Sources) -> Iterator[Statement]:
     """The prompt the organisation wrote."""
-    for use_case in _own(sources):
+    for use_case in own_cases(sources):
         found = sources.snapshot.prompts.get(use_case.prompt or "")
         if found is not None:
             says = f"Prompt {found.name}, version {found.version}, {len(found.text)} characters"
@@ -232,7 +209,7 @@ def prompt(sources: Sources) -> Iterator[Statement]:
 
 def screen(sources: Sources) -> Iterator[Statement]:
     """What the screens do."""
-    for use_case in _own(sources):
+    for use_case in own_cases(sources):
         found = sources.snapshot.screens[use_case.screen]
         says = f"Screen {use_case.screen}. Input: {_rules(found.input)}. Output: {_rules(found.output)}"
         yield Statement(says, f"screen:{use_case.screen}", digest(found))
@@ -249,7 +226,7 @@ def rules(sources: Sources) -> Iterator[Statement]:
 
 
 def _concerning(sources: Sources) -> Iterator[RuleSettings]:
-    names = {use_case.id for use_case in _own(sources)}
+    names = {use_case.id for use_case in own_cases(sources)}
     for rule in sources.snapshot.rules:
         if not rule.when.use_cases or names & set(rule.when.use_cases) or "*" in rule.when.use_cases:
             yield rule
@@ -262,12 +239,12 @@ def _limits(_: Sources, use_case: UseCaseSettings) -> str:
 
 def oversight(sources: Sources) -> Iterator[Statement]:
     """Where a person decides."""
-    yield from _each(_effect)(sources)
+    yield from each(_effect)(sources)
     human = [rule.id for rule in _concerning(sources) if rule.obligations.human_approval]
     yield Statement(
         f"Policy rules that ask for a person: {', '.join(human) or 'none'}", "rules:all", _rules_digest(sources)
     )
-    for use_case in _own(sources):
+    for use_case in own_cases(sources):
         found = sources.snapshot.screens[use_case.screen]
         asking = [rule.id for rule in (*found.input, *found.output) if rule.then in _JUDGED_BY_PEOPLE]
         says = f"Rules of screen {use_case.screen} that ask for a person: {', '.join(asking) or 'none'}"
@@ -288,7 +265,7 @@ def _rules_digest(sources: Sources) -> str:
 def logging(sources: Sources) -> Iterator[Statement]:
     """How it records (AI Act Art. 12)."""
     settings = sources.snapshot.workspace.audit
-    yield _setting(
+    yield setting(
         sources,
         "audit",
         f"Every request leaves an admission and an outcome record without content, sealed every "
@@ -329,107 +306,42 @@ def _results(data: bytes) -> str:
     return f": guardrail tests, {found['passed']} passed, {found['failed']} failed, {found['known_gaps']} known gaps"
 
 
-# --- how long
-
-
-def content_retention(sources: Sources) -> Iterator[Statement]:
-    """Rules for content."""
-    workspace = sources.snapshot.workspace
-    days = workspace.audit.content_retention_days
-    yield _setting(sources, "audit", f"Without another rule: {days} days, deleted by the gateway itself")
-    for rule in workspace.retention:
-        named = [value for value in (rule.tenant, rule.use_case, rule.purpose, rule.data_class) if value]
-        yield _setting(
-            sources,
-            "retention",
-            f"{rule.id}: {rule.store} of {', '.join(named) or 'everyone'}, {rule.days} days; {rule.reason}",
-        )
-    yield from _each(_erasure)(sources)
-
-
-def record_retention(sources: Sources) -> Iterator[Statement]:
-    """Floor for records."""
-    floor = privacy_law().floors["automatic_logs"]
-    says = (
-        f"Kept while the log is kept, never under {floor.days} days ({floor.article}); they hold no content and no name"
-    )
-    yield _setting(sources, "audit", says)
-
-
-def document_retention(sources: Sources) -> Iterator[Statement]:
-    """Floor for documents."""
-    del sources
-    yield _software(
-        "Technical documentation is kept ten years after the last version (AI Act Art. 18(1)); each build is on record "
-        "with its digest"
-    )
-
-
-# --- vendors
-
-
-def vendors(sources: Sources) -> Iterator[Statement]:
-    """Who runs models for us."""
-    for name, made in sources.snapshot.deployment_settings.items():
-        if made.location == "external":
-            used = [case.id for case in _own(sources) if name in _behind(sources, case)]
-            says = f"{made.provider} ({name}): model {made.model}, for {', '.join(used) or 'no approved use case'}"
-            yield Statement(says, f"deployment:{name}", digest(made))
-    if all(made.location != "external" for made in sources.snapshot.deployment_settings.values()):
-        yield _software("No deployment is outside the organisation.")
-
-
-def _behind(sources: Sources, use_case: UseCaseSettings) -> set[str]:
-    known = sources.snapshot.models
-    return {target.deployment for name in use_case.models if name in known for target in known[name].targets}
-
-
-def vendor_regions(sources: Sources) -> Iterator[Statement]:
-    """Where they process what."""
-    for name, made in sources.snapshot.deployment_settings.items():
-        if made.location == "external":
-            classes = ", ".join(sources.snapshot.deployments[name].data_classes)
-            yield Statement(f"{name}: region {made.region}; may receive {classes}", f"deployment:{name}", digest(made))
-    if all(made.location != "external" for made in sources.snapshot.deployment_settings.values()):
-        yield _software("No deployment is outside the organisation.")
-
-
 FACTS: dict[str, Facts] = {
     "architecture": architecture,
-    "basis": _each(_basis),
-    "capture": _each(_capture),
-    "categories_of_processing": _each(_purposes),
+    "basis": each(_basis),
+    "capture": each(_capture),
+    "categories_of_processing": each(_purposes),
     "content_retention": content_retention,
     "controller": controller,
-    "data": _each(_data),
+    "data": each(_data),
     "deployments": deployments,
     "document_retention": document_retention,
-    "erasure": _each(_erasure),
+    "erasure": each(erasure),
     "evidence": evidence,
     "hardware": hardware,
     "instructions": instructions,
-    "limits": _each(_limits),
+    "limits": each(_limits),
     "logging": logging,
     "models": models,
     "oversight": oversight,
     "processor": controller,
     "prompt": prompt,
-    "purpose": _each(_purpose),
-    "purposes": _each(_purposes),
-    "recipients": _each(_recipients),
+    "purpose": each(_purpose),
+    "purposes": each(_purposes),
+    "recipients": each(_recipients),
     "record_retention": record_retention,
     "rules": rules,
     "screen": screen,
     "security": security,
     "software": software,
-    "subjects": _each(_subjects),
-    "subjects_and_data": _each(_subjects_and_data),
+    "subjects": each(_subjects),
+    "subjects_and_data": each(_subjects_and_data),
     "surfaces": surfaces,
     "tenants": tenants,
-    "transfers": _each(_transfers),
+    "transfers": each(_transfers),
     "usage": usage,
     "vendor_regions": vendor_regions,
     "vendors": vendors,
-    "version": _each(_version),
+    "version": each(_version),
 }
 """Facts by the name that ``governance/law/documents.yaml`` calls them."""
