@@ -14,7 +14,8 @@ from greffier.config.default_screen import default_screen
 from greffier.guardrails.engine import Engine
 from greffier.guardrails.ports import Passage, Provenance
 from greffier.guardrails.registry import DEFAULT, DETECTORS
-from greffier.guardrails.screen import Direction, Guard
+from greffier.guardrails.screen import Guard
+from greffier.guardrails.sieve import Direction
 
 LEARNED = ("injection_model", "names", "toxicity", "disallowed")
 TEXTS = {

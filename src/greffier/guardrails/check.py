@@ -16,7 +16,8 @@ from greffier.guardrails.ports import Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Pseudonyms, apply
 from greffier.guardrails.rules import Decided
-from greffier.guardrails.screen import Guard, Sieve
+from greffier.guardrails.screen import Guard
+from greffier.guardrails.sieve import Sieve
 
 Context = Literal["direct", "document", "tool_output", "output"]
 CheckAction = Literal["allow", "flag", "redact", "block", "escalate"]

@@ -1,7 +1,6 @@
 """Screens: detectors measure every text of a request or an answer, rules decide, and the texts are edited."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -12,52 +11,16 @@ from greffier.core.errors import Code, GreffierError
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
 from greffier.guardrails import registry
 from greffier.guardrails.conversation import rewrite_message, rewrite_request
-from greffier.guardrails.detectors.leak import prompt_leaks
 from greffier.guardrails.engine import Engine, is_entity
-from greffier.guardrails.links import LinkHosts
-from greffier.guardrails.memory import Memory
-from greffier.guardrails.normalise import views
 from greffier.guardrails.outside import Outside, Walk, ask_outside, measure_outside
 from greffier.guardrails.ports import Measured, OutsideDetector, Passage, Provenance
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
 from greffier.guardrails.reviews import preview_of
-from greffier.guardrails.rules import REMOVING, WHERE, Decided, RuleList, refusal
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
+from greffier.guardrails.sieve import Screen, Sieve
 from greffier.guardrails.stream import StreamScreen
 from greffier.guardrails.structure import check_schema, schema_of, violation
-
-Direction = Literal["input", "output"]
-
-
-class Screen:
-    """One screen of the workspace with its detectors built.
-
-    Args:
-        name: As use cases refer to it.
-        settings: As written.
-        engine: The detectors in this process; each direction runs those that its rules can act on.
-        outside: Those in others; they are asked about a whole request at once, before the rules decide.
-    """
-
-    def __init__(
-        self, name: str, settings: ScreenSettings, engine: Engine, outside: Sequence[OutsideDetector] = ()
-    ) -> None:
-        self.name = name
-        self.settings = settings
-        self.engine = engine
-        self.outside = tuple(outside)
-        self.memory = Memory()
-        self.rules: dict[Direction, RuleList] = {
-            "input": RuleList(settings.input),
-            "output": RuleList(settings.output),
-        }
-        self.engines: dict[Direction, Engine] = {
-            direction: engine.without([name for name, kinds in registry.JUDGES.items() if not rules.concerns(kinds)])
-            for direction, rules in self.rules.items()
-        }
-        self.links = None if settings.link_hosts is None else LinkHosts(settings.link_hosts)
-        self.watches_leaks = "leak" in (settings.detectors or registry.DEFAULT)
 
 
 class ScreenedInput(msgspec.Struct, frozen=True):
@@ -89,147 +52,6 @@ class ScreenedTexts(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     data_classes: tuple[str, ...]
     on_premises_only: bool
-
-
-class Sieve:
-    """Measures texts one by one, decides per finding and edits; knows at the end what follows for the whole."""
-
-    def __init__(
-        self,
-        screen: Screen,
-        direction: Direction,
-        risk_class: RiskClass,
-        pseudonyms: Pseudonyms,
-        placed: Placed | None = None,
-        *,
-        outside: Outside | None = None,
-        approved: bool = False,
-        tenant: str = "",
-    ) -> None:
-        self._screen = screen
-        self._tenant = tenant
-        self._approved = approved
-        self.outside = outside or Outside()
-        self._direction: Direction = direction
-        self._risk_class = risk_class
-        self._pseudonyms = pseudonyms
-        self._placed = placed
-        self.decided: list[Decided] = []
-        self.failed: list[str] = []
-
-    def measure(self, text: str, provenance: Provenance, lang: str = "") -> list[Decided]:
-        """Measure one text; the findings are the caller's to keep."""
-        passage = Passage(text, provenance, lang)
-        measured = self._measured(passage)
-        if self._screen.outside:
-            measured = self.outside.joined(passage, measured)
-        if measured.failed:
-            self.failed += measured.failed
-        findings = list(measured.findings)
-        if self._placed is not None and self._screen.watches_leaks:
-            findings += self._leaks(text, self._placed)
-        if self._direction == "output" and self._screen.links is not None:
-            findings += self._screen.links.examine(text)
-        rules = self._screen.rules[self._direction]
-        return [rules.decide(finding, provenance) for finding in findings]
-
-    def _measured(self, passage: Passage) -> Measured:
-        """What the detectors of this process find; texts that a tenant's requests repeat are measured once."""
-        screen = self._screen
-        place = screen.memory.place(self._tenant, passage) if self._tenant else None
-        engine = screen.engines[self._direction]
-        if place is None:
-            return engine.measure(passage)
-        measured = screen.memory.recall(place)
-        if measured is None:
-            measured = engine.measure(passage)
-            screen.memory.keep(place, measured)
-        return measured
-
-    @staticmethod
-    def _leaks(text: str, placed: Placed) -> Iterator[Finding]:
-        """Copies of the prompt in the text as written and in its decoded views."""
-        yield from prompt_leaks(text, placed.canary, placed.shingles)
-        for view in views(text)[0]:
-            for finding in prompt_leaks(view.text, placed.canary, placed.shingles):
-                start, end = view.origin(finding.start, finding.end)
-                yield msgspec.structs.replace(finding, start=start, end=end, view=view.name)
-
-    def edits(self, text: str, decided: list[Decided]) -> list[Edit]:
-        """What the decisions change in ``text``."""
-        edits = []
-        for item in decided:
-            if item.action in REMOVING:
-                finding = item.finding
-                edits.append(
-                    Edit(finding.start, finding.end, self._replacement(item, text[finding.start : finding.end], text))
-                )
-        return edits
-
-    def sift(self, text: str, provenance: Provenance) -> str:
-        """Measure, decide, and return the text to send on (the same object if nothing changes)."""
-        decided = self.measure(text, provenance)
-        if not decided:
-            return text
-        self.decided += decided
-        edits = self.edits(text, decided)
-        if not edits:
-            return text
-        return apply_json(text, edits) if provenance == "tool_call" else apply(text, edits)
-
-    def _replacement(self, item: Decided, original: str, text: str) -> str:
-        if item.action == "pseudonymise" and is_entity(item.finding):
-            return self._pseudonyms.token(item.finding.type, original, text)
-        return f"[{item.finding.type.upper().replace(':', '_')}]"
-
-    def refused(self) -> Deny | None:
-        """The refusal that follows from all texts together, or None."""
-        output = self._direction == "output"
-        unavailable = self._unavailable()
-        if unavailable is not None:
-            return unavailable
-        return refusal(self.decided, output=output, approved=self._approved)
-
-    def _unavailable(self) -> Deny | None:
-        if not self.failed:
-            return None
-        names = sorted(set(self.failed))
-        where = WHERE["output" if self._direction == "output" else "user"]
-        marks = [
-            Finding(name, "detector_unavailable", 0, 0, 1.0, rule="on_unavailable", action="flag", where=where)
-            for name in names
-        ]
-        setting = self._screen.settings.on_unavailable
-        if setting == "flag" or (setting == "by_risk_class" and self._risk_class == "minimal"):
-            seen = {(item.finding.detector, item.finding.type) for item in self.decided}
-            self.decided += [Decided(m, None) for m in marks if (m.detector, m.type) not in seen]
-            return None
-        findings = tuple(item.finding for item in self.decided) + tuple(
-            msgspec.structs.replace(mark, action="deny") for mark in marks
-        )
-        return Deny(
-            Code.GUARDRAIL_UNAVAILABLE,
-            f"{self._screen.name}.on_unavailable",
-            f"The detector '{names[0]}' could not measure.",
-            findings=findings,
-        )
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """Everything found, with what was done."""
-        return tuple(item.finding for item in self.decided)
-
-    @property
-    def data_classes(self) -> tuple[str, ...]:
-        """Classes of data that no edit removed."""
-        return tuple(
-            sorted({i.finding.data_class for i in self.decided if i.finding.data_class and i.action not in REMOVING})
-        )
-
-    @property
-    def on_premises_only(self) -> bool:
-        """Whether a rule confines the request."""
-        return any(item.action == "on_premises" for item in self.decided)
 
 
 _WARM_UP = (

@@ -12,7 +12,7 @@ refuses must not have begun. Log-probabilities are dropped because they spell ou
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greffier.core.chat import ChatChunk, FinishReason, FunctionDelta, ToolCallDelta, Usage
 from greffier.core.errors import Code
@@ -22,10 +22,8 @@ from greffier.guardrails.outside import Outside, measure_outside
 from greffier.guardrails.ports import OutsideDetector, Passage
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json, merge
 from greffier.guardrails.settings import StreamSettings
+from greffier.guardrails.sieve import Sieve
 from greffier.guardrails.structure import text_violation
-
-if TYPE_CHECKING:
-    from greffier.guardrails.screen import Sieve
 
 _CONTEXT = 512
 
@@ -71,7 +69,7 @@ class StreamScreen:
 
     def __init__(
         self,
-        sieve: "Sieve",
+        sieve: Sieve,
         settings: StreamSettings,
         pseudonyms: Pseudonyms,
         *,
