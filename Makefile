@@ -54,8 +54,8 @@ docs: $(VENV)/.dev ## Generate docs/reference from the code
 	$(BIN)/python docs/generate.py
 
 lock: $(UV) ## Resolve the dependencies anew and write both lock files
-	$(UV) pip compile --quiet pyproject.toml --extra local --generate-hashes --no-header --output-file requirements.lock
-	$(UV) pip compile --quiet pyproject.toml --all-extras --group dev --generate-hashes --no-header --output-file requirements-dev.lock
+	$(UV) pip compile --quiet --universal pyproject.toml --extra local --generate-hashes --no-header --output-file requirements.lock
+	$(UV) pip compile --quiet --universal pyproject.toml --all-extras --group dev --generate-hashes --no-header --output-file requirements-dev.lock
 
 clean: ## Remove everything that was installed or built, the demo workspace included
 	rm -rf $(VENV) .venvs demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
