@@ -29,6 +29,7 @@ BLOCK: Final = 80
 """Windows are two blocks long and start at every block (characters)."""
 
 _LAGS: Final = 8
+_AHEAD: Final = np.arange(1, _LAGS + 1)
 _REACH: Final = 72
 _SHAPE_GAP: Final = 24  # brackets of a line of code count once
 _SHAPES: Final = ("QUOTE", "QMARK", "BANG", "START", "CODE")
@@ -139,23 +140,22 @@ class AttackFeatures:
     def _windows(self, text: str) -> Windows:
         concepts, places = self.events(text)
         count = max(1, -(-len(text) // BLOCK) - 1)
-        columns = [concepts]
-        first_place = [places]
-        last_place = [places]
-        for lag in range(1, _LAGS + 1):
-            if len(concepts) <= lag:
-                break
-            near = places[lag:] - places[:-lag] <= _REACH
-            before, after = concepts[:-lag][near], concepts[lag:][near]
-            columns.append(self.size + before * self.size + after)
-            first_place.append(places[:-lag][near])
-            last_place.append(places[lag:][near])
-        column = np.concatenate(columns)
-        first, last = np.concatenate(first_place) // BLOCK, np.concatenate(last_place) // BLOCK
+        # Rows of the table below: an event and the eight after it. Far beyond the end, nothing is near.
+        following = np.concatenate((places, np.full(_LAGS, len(text) + 2 * _REACH)))
+        apart = following[np.arange(len(places))[:, np.newaxis] + _AHEAD] - places[:, np.newaxis]
+        before, lag = np.nonzero(apart <= _REACH)
+        after = before + lag + 1
+        column = np.concatenate((concepts, self.size + concepts[before] * self.size + concepts[after]))
+        blocks = places // BLOCK
+        first, last = np.concatenate((blocks, blocks[before])), np.concatenate((blocks, blocks[after]))
         # Window w covers blocks w and w + 1: an occurrence is in it if both its ends are.
         inside_earlier = (first == last) & (last >= 1)
         row = np.concatenate((np.minimum(first, count - 1), np.minimum(last[inside_earlier] - 1, count - 1)))
-        keys = np.unique(row * self.features + np.concatenate((column, column[inside_earlier])))
+        keys = row * self.features + np.concatenate((column, column[inside_earlier]))
+        keys.sort()
+        fresh = np.ones(len(keys), dtype=bool)
+        fresh[1:] = keys[1:] != keys[:-1]
+        keys = keys[fresh]
         rows, columns_of = np.divmod(keys, self.features)
         return Windows(count=count, rows=rows, columns=columns_of, length=len(text))
 

@@ -70,7 +70,7 @@ class HarmModel:
 
 
 def _probability(margin: float) -> float:
-    return float(1 / (1 + np.exp(-np.clip(margin, -30, 30))))
+    return float(1 / (1 + np.exp(-min(max(margin, -30.0), 30.0))))
 
 
 class Toxicity(HarmModel):

@@ -99,7 +99,7 @@ class InjectionModel:
         return float(strongest[0] + self._depth[source] @ (top[1:] + 2.0))
 
     def _probability(self, margin: float) -> float:
-        return float(1 / (1 + np.exp(-np.clip(margin * self._scale, -30, 30))))
+        return float(1 / (1 + np.exp(-min(max(margin * self._scale, -30.0), 30.0))))
 
     def _kind(self, windows: Windows, hot: np.ndarray, source: int) -> str:
         if source:

@@ -7,6 +7,7 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -148,7 +149,7 @@ class Lexicon:
 
     def find(self, squeezed: str) -> tuple[Ints, Ints, Ints]:
         """Return (concept, start, end) of every match in a squeezed text, ordered by end; offsets into ``squeezed``."""
-        hits = np.array(list(self._automaton.iter(squeezed)), dtype=np.int64).reshape(-1, 2)
+        hits = np.fromiter(chain.from_iterable(self._automaton.iter(squeezed)), dtype=np.int64).reshape(-1, 2)
         meanings = self._meanings[hits[:, 1]]
         present = meanings >= 0
         ends = np.repeat(hits[:, 0] + 1, present.sum(axis=1))
@@ -218,5 +219,5 @@ class Markers:
 
     def find(self, lowered: str) -> tuple[Ints, Ints]:
         """Return (concept, end) of every literal, ordered by end."""
-        hits = np.array(list(self._automaton.iter(lowered)), dtype=np.int64).reshape(-1, 2)
+        hits = np.fromiter(chain.from_iterable(self._automaton.iter(lowered)), dtype=np.int64).reshape(-1, 2)
         return hits[:, 1], hits[:, 0] + 1
