@@ -34,7 +34,6 @@ MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN = "123456"
 
 
-
 @pytest.fixture(scope="session")
 def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert Path(MODULE).exists(), "softhsm2 is not installed: run make dev"

@@ -28,7 +28,10 @@ class SpendBookContract:
         assert book.cursor() == 20
         cursor, entries = book.since(TODAY, TODAY)
         assert cursor == 20
-        assert sorted((entry.use_case, entry.cost_micro) for entry in entries) == [("claims", 5_000_000_007), ("other", 1)]
+        assert sorted((entry.use_case, entry.cost_micro) for entry in entries) == [
+            ("claims", 5_000_000_007),
+            ("other", 1),
+        ]
 
     def test_whoever_read_an_older_cursor_adds_nothing(self, book: SqlSpendBook) -> None:
         assert book.advance(None, 10, {account(): 1})
