@@ -4,7 +4,6 @@ Text waits until ``window_chars`` have come; then everything but the last ``over
 finding, and no placeholder to restore, is ever cut: the boundary moves back to its start. A finding that touches the
 end of what is known may still grow, so all of it waits. Released text is kept as context for what follows.
 
-In ``window`` mode the first fragment announces the role at once, without any text, so that callers see the stream live.
 The delay is therefore at most ``window_chars + overlap_chars`` characters, or ``max_delay_ms`` from the moment the
 oldest waiting character came until the next fragment comes (time alone never releases: the pipeline calls `feed`).
 Tool-call arguments wait until they are complete: half a JSON document is of no use to a caller, and a call that a rule
@@ -143,10 +142,9 @@ class StreamScreen:
             choice = self._choices[chunk.index] = _Choice()
         self._take(choice, chunk)
         released: list[ChatChunk] = []
-        windowed = self._settings.mode == "window" and self._schema is None
-        if first and chunk.usage is None and (windowed or not _carries(chunk)):
-            released.append(ChatChunk(index=chunk.index, id=self._id, model=self._model))  # announces the role only
-        if windowed:
+        if first and not (chunk.text or chunk.refusal or chunk.tool_calls or chunk.finish_reason or chunk.usage):
+            released.append(msgspec.structs.replace(chunk, logprobs=None))  # announces the role; carries no content
+        if self._settings.mode == "window" and self._schema is None:
             text, refusal = self._due(choice.text), self._due(choice.refusal)
             if text or refusal:
                 released.append(self._chunk(chunk.index, text=text, refusal=refusal))
@@ -252,10 +250,6 @@ class StreamScreen:
         self, index: int, *, text: str = "", refusal: str = "", calls: tuple[ToolCallDelta, ...] = ()
     ) -> ChatChunk:
         return ChatChunk(text=text, refusal=refusal, tool_calls=calls, index=index, id=self._id, model=self._model)
-
-
-def _carries(chunk: ChatChunk) -> bool:
-    return bool(chunk.text or chunk.refusal or chunk.tool_calls or chunk.finish_reason)
 
 
 _STOPPING = frozenset({"deny", "escalate", "require_approval"})
