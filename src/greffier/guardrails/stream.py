@@ -13,6 +13,8 @@ refuses must not have begun. Log-probabilities are dropped because they spell ou
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from greffier.core.chat import ChatChunk, FinishReason, FunctionDelta, ToolCallDelta, Usage
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Finding, Ruling

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,16 +141,22 @@ def test_an_outage_of_the_database_is_bridged_by_risk_class(server: PostgresServ
     server.start()
     eventually(lambda: ask("high") == 200)
     eventually(lambda: ask("limited") == 200)  # the other worker may be a moment behind
-    platform.stop()
 
-    reader = open_reader(WorkspacePaths(platform.workspace))
-    events = [json.loads(row.data) for row in reader.scan()]
-    reader.close()
+    def recorded() -> list[dict[str, Any]]:
+        reader = open_reader(WorkspacePaths(platform.workspace))
+        events = [json.loads(row.data) for row in reader.scan()]
+        reader.close()
+        return events
+
+    def all_given_back() -> bool:
+        known = {(event.get("request_id"), event["kind"]) for event in recorded()}
+        return all((request, kind) in known for request in answered for kind in ("admission", "outcome"))
+
+    eventually(all_given_back, within_s=30)
+    platform.stop()
+    events = recorded()
     kinds = Counter((event["request_id"], event["kind"]) for event in events if event.get("request_id"))
     assert set(kinds.values()) == {1}
-    for request in answered:
-        assert (request, "admission") in kinds
-        assert (request, "outcome") in kinds
     assert "journal.outage" in {event.get("action") for event in events}
     assert not list((platform.workspace / ".greffier" / "spool").glob("*.spool"))
     done = platform.command("audit", "verify", "--json")
