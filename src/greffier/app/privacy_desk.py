@@ -9,7 +9,7 @@ import msgspec
 from greffier.app.recording import operator, record_act
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
-from greffier.app.stores import may_hold_content, open_content, open_keys, open_privacy, open_reader
+from greffier.app.stores import data_entries, may_hold_content, open_content, open_keys, open_privacy, open_reader
 from greffier.app.subject_stores import (
     BackupConnector,
     ContentConnector,
@@ -29,7 +29,6 @@ from greffier.governance.privacy.replay import replay
 from greffier.identity.claims import Pseudonyms
 from greffier.storage.content import SqlContentStore
 from greffier.storage.erasures import SqlErasureLedger
-from greffier.storage.inventory import state_entries
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.privacy import SqlConsentLedger, SqlHolds, SqlReveals, SqlSubjectRequests
 
@@ -82,7 +81,7 @@ class Office(msgspec.Struct, frozen=True):
             held=self.held,
             erasures=self.erasures,
             stores=self.stores(),
-            entries=lambda: state_entries(self.paths),
+            entries=lambda: data_entries(self.paths),
             recipients=lambda tenant: recipients(snapshot, tenant),
             set_aside=self.content.set_aside,
             settled=self.content.mark_applied,

@@ -9,10 +9,12 @@ from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.storage import storage_in_force
+from greffier.governance.incidents.ports import IncidentsUnavailable
 from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import Administration
 from greffier.storage.content import SqlContentStore
+from greffier.storage.incidents import SqlIncidents
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
@@ -117,6 +119,26 @@ def open_privacy(paths: WorkspacePaths) -> PrivacyDatabase:
     """
     with _as(PrivacyUnavailable):
         return stores_of(paths).privacy()
+
+
+def open_incidents(paths: WorkspacePaths) -> SqlIncidents:
+    """The register of incidents and breaches.
+
+    Raises:
+        IncidentsUnavailable: It cannot be opened.
+    """
+    with _as(IncidentsUnavailable):
+        return stores_of(paths).incidents()
+
+
+def data_entries(paths: WorkspacePaths) -> Iterator[str]:
+    """Every place in which data is kept; see `Stores.entries`.
+
+    Raises:
+        PrivacyUnavailable: A database cannot be read, so nobody can say what is in it.
+    """
+    with _as(PrivacyUnavailable):
+        return stores_of(paths).entries()
 
 
 def open_leader(paths: WorkspacePaths) -> Leader:

@@ -20,9 +20,16 @@ from greffier.governance.privacy.ports import (
 from greffier.identity.keys import KeyRecord
 from greffier.identity.ports import KeyNotFound, KeyStoreUnavailable
 from greffier.storage.content import SqlContentStore, StoredPart
+from greffier.storage.inventory import DATABASE
 from greffier.storage.keys import SqlKeyStore
 
 _KEY_REF = "key:"
+_KEY_TABLES = ("data_key", "epoch_key", "tenant_key")
+
+
+def _tables(file: str, *names: str) -> frozenset[str]:
+    """Tables that are in a file, or in the one database where the workspace names one."""
+    return frozenset(f"{place}:{name}" for place in (file, DATABASE) for name in names)
 
 
 @contextmanager
@@ -38,15 +45,7 @@ class ContentConnector:
     """Prompts, answers and comments under the person's own keys, and confirmed parts of others that mention them."""
 
     name = "content"
-    holds = frozenset(
-        {
-            "content.db:part",
-            "content.db:erasure_mark",
-            "content-keys.db:data_key",
-            "content-keys.db:epoch_key",
-            "content-keys.db:tenant_key",
-        }
-    )
+    holds = _tables("content.db", "part", "erasure_mark") | _tables("content-keys.db", *_KEY_TABLES)
     retains = ""
 
     def __init__(self, store: SqlContentStore, redact: tuple[str, ...] = ()) -> None:
@@ -111,7 +110,7 @@ class JournalConnector:
     """Records: references, digests and counts. They stay; an answer to an access request lists them."""
 
     name = "journal"
-    holds = frozenset({"journal.db:event", "journal.db:events", "log"})
+    holds = _tables("journal.db", "event", "events", "journal_head", "journal_day", "journal_writer") | {"log"}
 
     def __init__(self, reader: Callable[[], JournalReader], law: Law) -> None:
         self._reader = reader
@@ -155,7 +154,7 @@ class KeyConnector:
     """API keys a person holds: the key is revoked and what people called it is removed; its id stays on record."""
 
     name = "keys"
-    holds = frozenset({"state.db:api_keys", "state.db:api_key_store"})
+    holds = _tables("state.db", "api_keys", "api_key_store")
     retains = ""
 
     def __init__(self, store: SqlKeyStore, now_ms: int) -> None:
@@ -209,7 +208,7 @@ class LedgerConnector:
     """Consents, objections and restrictions. They stay, or they could not be honoured."""
 
     name = "consents and objections"
-    holds = frozenset({"privacy.db:privacy_ledger", "privacy.db:privacy_store"})
+    holds = _tables("privacy.db", "privacy_ledger", "privacy_store")
 
     def __init__(self, ledger: ConsentLedger, law: Law) -> None:
         self._ledger = ledger
@@ -241,7 +240,7 @@ class BackupConnector:
     """Copies made before: nobody can delete inside them, so the ledger of erasures reaches them when they return."""
 
     name = "backups"
-    holds = frozenset({"erasures.db:tombstone", "erasures.db:tombstone_key"})
+    holds = _tables("erasures.db", "tombstone", "tombstone_key")
     retains = ""
 
     def __init__(self, ledger: ErasureLedger) -> None:
@@ -306,25 +305,25 @@ class KeptElsewhere:
 def impersonal_stores(law: Law) -> tuple[SubjectStore, ...]:
     """Everything else in the state folder, and why it is left alone."""
     return (
-        KeptElsewhere("accounts", frozenset({"spend.db:spend", "spend.db:spend_cursor"}), law.retained["accounts"]),
+        KeptElsewhere("accounts", _tables("spend.db", "spend", "spend_cursor"), law.retained["accounts"]),
         KeptElsewhere(
             "spool and sinks",
             frozenset({"spool", "sinks"}),
             "Records on their way into the journal or to a sink; references and counts, no content.",
         ),
-        KeptElsewhere("reviews", frozenset({"state.db:review"}), law.retained["decisions"]),
-        KeptElsewhere("incidents", frozenset({"incidents.db:incident"}), law.retained["incidents"]),
+        KeptElsewhere("reviews", _tables("state.db", "review"), law.retained["decisions"]),
+        KeptElsewhere("incidents", _tables("incidents.db", "incident"), law.retained["incidents"]),
         KeptElsewhere(
             "caches", frozenset({"compiled", "automata", "cache"}), "Compiled detectors; no answer is cached."
         ),
         KeptElsewhere(
             "cases of data protection",
-            frozenset({"privacy.db:legal_hold", "privacy.db:reveal_request", "privacy.db:subject_request"}),
+            _tables("privacy.db", "legal_hold", "reveal_request", "subject_request"),
             "17(3)(b), (e): accountability (Art. 5(2)); the person's references are removed from a finished erasure.",
         ),
         KeptElsewhere(
             "configuration and run time",
-            frozenset({"keys", "releases", "schemas", "run"}),
+            frozenset({"keys", "releases", "schemas", "run", f"{DATABASE}:alembic_version"}),
             "No data of end users: keys, signed configuration, sockets, process logs without content.",
         ),
     )

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from greffier.app.recording import operator, record_act
-from greffier.app.stores import open_privacy
+from greffier.app.stores import open_incidents, open_privacy
 from greffier.audit.ports import JournalUnavailable
 from greffier.cli.incident_view import iso, print_clocks, print_incident, print_register, register_line
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
@@ -29,7 +29,7 @@ from greffier.governance.incidents.holds import holds_for, to_change
 from greffier.governance.incidents.law import incident_law
 from greffier.governance.incidents.ports import IncidentChanged, IncidentsUnavailable, NoSuchIncident
 from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
-from greffier.storage.incidents import SqlIncidents, open_incidents
+from greffier.storage.incidents import SqlIncidents
 from greffier.storage.privacy import SqlHolds
 
 app = typer.Typer(

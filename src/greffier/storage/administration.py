@@ -26,6 +26,7 @@ class SchemaState(msgspec.Struct, frozen=True):
         may_change_journal: Whether that user could change or delete records of the journal.
         fsync: Whether the server waits for its disk.
         protected: Whether the connection is encrypted, or never leaves the machine.
+        tables: Size of each table in bytes, with its indexes.
     """
 
     revision: str
@@ -35,6 +36,7 @@ class SchemaState(msgspec.Struct, frozen=True):
     may_change_journal: bool
     fsync: bool
     protected: bool
+    tables: dict[str, int]
 
 
 class Dropped(msgspec.Struct, frozen=True):

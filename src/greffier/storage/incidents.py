@@ -1,17 +1,30 @@
-"""The register of incidents in a SQLite database of its own: versions are added, the database refuses anything else."""
+"""The register of incidents: versions are added, the database refuses anything else."""
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Engine, Integer, MetaData, String, Table, Text, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from greffier.config.paths import WorkspacePaths
 from greffier.governance.incidents.case import Incident
 from greffier.governance.incidents.ports import IncidentChanged, IncidentsUnavailable, NoSuchIncident
 from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
-from greffier.storage.tables import create_missing
+from greffier.storage.tables import create_missing, first_line
 
 metadata = MetaData()
 versions = Table(
@@ -31,30 +44,29 @@ _TRIGGERS = tuple(
 
 
 class SqlIncidents:
-    """`Incidents`."""
+    """`Incidents`; any number of processes may share them."""
 
     def __init__(self, engine: Engine) -> None:
-        """Use an engine; create what is missing.
-
-        Raises:
-            IncidentsUnavailable: The database cannot be opened.
-        """
+        """Use a table that is there already."""
         self._engine = engine
-        with _translated(), engine.begin() as connection:
-            create_missing(connection, metadata)
-            for trigger in _TRIGGERS:
-                connection.exec_driver_sql(trigger)
 
     def save(self, incident: Incident, *, by: str, at_ms: int) -> None:
         """See `Incidents.save`."""
         newest = select(func.coalesce(func.max(versions.c.version), 0)).where(versions.c.id == incident.id)
         data = msgspec.json.encode(incident).decode()
         row = {"id": incident.id, "version": incident.version, "at_ms": at_ms, "by": by, "data": data}
-        with _translated(), self._engine.begin() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with self.writing() as connection:
             if connection.execute(newest).scalar_one() != incident.version - 1:
                 raise IncidentChanged("someone else changed the incident at the same time; look at it again")
             connection.execute(insert(versions).values(row))
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes."""
+        with _translated(), self._engine.begin() as connection:
+            if connection.dialect.name == "sqlite":  # elsewhere the primary key lets one of two writers through
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
 
     def get(self, incident_id: str) -> Incident:
         """See `Incidents.get`."""
@@ -78,8 +90,25 @@ class SqlIncidents:
             return [_read(row.data) for row in rows]
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the connections."""
         self._engine.dispose()
+
+
+class SqliteIncidents(SqlIncidents):
+    """The register in a file of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the register, creating it if the file has none.
+
+        Raises:
+            IncidentsUnavailable: The file cannot be opened.
+        """
+        with _translated():
+            super().__init__(sqlite_engine(path, wal=WAL_IS_SOUND))
+            with self._engine.begin() as connection:
+                create_missing(connection, metadata)
+                for trigger in _TRIGGERS:
+                    connection.exec_driver_sql(trigger)
 
 
 def _read(data: str) -> Incident:
@@ -92,18 +121,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise IncidentChanged(f"the database refuses it ({error.orig})") from error
+        raise IncidentChanged(f"the database refuses it ({first_line(error.orig)})") from error
     except (SQLAlchemyError, OSError) as error:
-        reason = getattr(error, "orig", None) or error
+        reason = first_line(getattr(error, "orig", None) or error)
         raise IncidentsUnavailable(f"the register of incidents cannot be used ({reason})") from error
-
-
-def open_incidents(paths: WorkspacePaths) -> SqlIncidents:
-    """The workspace's register of incidents.
-
-    Raises:
-        IncidentsUnavailable: It cannot be opened.
-    """
-    with _translated():
-        engine = sqlite_engine(paths.incidents_db, wal=WAL_IS_SOUND)
-    return SqlIncidents(engine)

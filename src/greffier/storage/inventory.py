@@ -1,4 +1,4 @@
-"""What there is in the state folder: every table of every database, and every other entry."""
+"""What there is: every table of every database, and every other entry of the state folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from greffier.config.paths import WorkspacePaths
 from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.storage.engine import sqlite_reader
+
+DATABASE = "postgresql"
+"""Stands for the file where tables are in the one database that ``storage.url`` names."""
 
 _MAGIC = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")

@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from greffier.config.paths import WorkspacePaths
 from greffier.governance.privacy.ports import NotAllowed, PrivacyUnavailable
 from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
-from greffier.storage.tables import create_missing
+from greffier.storage.tables import create_missing, first_line
 
 metadata = MetaData()
 store = Table(
@@ -177,16 +177,12 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise NotAllowed(f"the database refuses it ({_first_line(error.orig)})") from error
+        raise NotAllowed(f"the database refuses it ({first_line(error.orig)})") from error
     except SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error
-        raise PrivacyUnavailable(f"the privacy database cannot be used ({_first_line(reason)})") from error
+        raise PrivacyUnavailable(f"the privacy database cannot be used ({first_line(reason)})") from error
     except OSError as error:
         raise PrivacyUnavailable(f"the privacy database cannot be opened ({error.strerror})") from error
-
-
-def _first_line(error: object) -> str:
-    return str(error).splitlines()[0]  # further lines of PostgreSQL hold the row
 
 
 def open_privacy(paths: WorkspacePaths) -> PrivacyDatabase:

@@ -1,5 +1,6 @@
 """Opens each store where the workspace keeps it: in SQLite files, or in one PostgreSQL database for many machines."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 from typing import Protocol, cast
@@ -11,6 +12,8 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
 from greffier.storage.administration import Administration
 from greffier.storage.content import SqlContentStore, open_content_store
+from greffier.storage.incidents import SqlIncidents, SqliteIncidents
+from greffier.storage.inventory import state_entries
 from greffier.storage.journal import SqliteJournal, SqliteJournalReader
 from greffier.storage.keys import SqliteKeyStore, SqlKeyStore
 from greffier.storage.privacy_db import PrivacyDatabase, open_privacy
@@ -84,6 +87,22 @@ class Stores(Protocol):
         """
         ...
 
+    def incidents(self) -> SqlIncidents:
+        """The register of incidents and breaches.
+
+        Raises:
+            IncidentsUnavailable: It cannot be opened.
+        """
+        ...
+
+    def entries(self) -> Iterator[str]:
+        """Every place in which data is kept: ``FILE:TABLE``, ``postgresql:TABLE``, ``NAME`` of other entries.
+
+        Raises:
+            PrivacyUnavailable: A database cannot be read, so nobody can say what is in it.
+        """
+        ...
+
     def leader(self) -> Leader:
         """Who of all machines does what only one may do."""
         ...
@@ -130,6 +149,14 @@ class SqliteStores:
     def privacy(self) -> PrivacyDatabase:
         """See `Stores`."""
         return open_privacy(self._paths)
+
+    def incidents(self) -> SqlIncidents:
+        """See `Stores`."""
+        return SqliteIncidents(self._paths.incidents_db)
+
+    def entries(self) -> Iterator[str]:
+        """See `Stores`."""
+        return state_entries(self._paths)
 
     def leader(self) -> Leader:
         """See `Stores`."""

@@ -19,3 +19,8 @@ def create_missing(connection: Connection, metadata: MetaData) -> None:
 def upsert(place: Connection | Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An ``INSERT`` that takes ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
     return postgresql.insert(table) if place.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def first_line(error: object) -> str:
+    """What a driver says, without the further lines in which PostgreSQL shows the row."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

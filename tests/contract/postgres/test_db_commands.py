@@ -17,13 +17,15 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from typer.testing import CliRunner
 
+from greffier.app.privacy_desk import open_office
 from greffier.app.sealing import make_sealer
-from greffier.app.stores import administration_of, open_content, open_journal, open_keys, open_reader
+from greffier.app.stores import administration_of, data_entries, open_content, open_journal, open_keys, open_reader
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.cli.main import app
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
+from greffier.governance.privacy.handling import unclaimed
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.postgres.schema import REVISIONS
 from greffier.testing.contracts.journal import make_admission
@@ -100,6 +102,8 @@ def test_an_empty_database_says_what_to_run_and_then_works(
     assert depot.run("db", "upgrade") == {"from": REVISIONS[-1], "to": REVISIONS[-1]}
     found = depot.run("db", "status")
     assert (found["user"], found["may_change_journal"], found["revision"]) == ("gateway", False, REVISIONS[-1])
+    assert found["tables"]["event"] > 0, "days of the journal count as its size"
+    assert {"incident", "legal_hold", "api_keys"} < set(found["tables"])
     assert depot.size() == 1, "the upgrade itself is on record"
 
 
@@ -157,6 +161,18 @@ def test_known_revisions_are_those_of_the_migrations() -> None:
     configuration.set_main_option("script_location", "greffier:storage/migrations")
     scripts = ScriptDirectory.from_config(configuration)
     assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == REVISIONS
+
+
+def test_every_table_of_the_database_is_claimed_by_a_connector(
+    name: str, point: Callable[[str], None], tmp_path: Path
+) -> None:
+    point(name)
+    depot = Depot(tmp_path / "w", database=True)
+    entries = list(data_entries(depot.paths))
+    assert {"postgresql:event", "postgresql:incident", "postgresql:part"} < set(entries)
+    assert not [entry for entry in entries if entry.startswith("postgresql:event_")], "days belong to their table"
+    with open_office(depot.paths) as office:
+        assert unclaimed(office.stores(), entries) == []
 
 
 def test_a_copy_of_the_database_restores_into_an_empty_one(

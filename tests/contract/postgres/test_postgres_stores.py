@@ -10,12 +10,14 @@ from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.content import SqlContentStore
 from greffier.storage.content_keys import ContentKeys
 from greffier.storage.content_root import FileKeyWrapper
+from greffier.storage.incidents import SqlIncidents
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import Database
 from greffier.storage.postgres.leader import PostgresLeader
 from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.testing.contracts.content_store import ContentStoreContract
+from greffier.testing.contracts.incidents import IncidentsContract
 from greffier.testing.contracts.key_store import NOW, KeyStoreContract, a_key
 from greffier.testing.contracts.privacy_database import PrivacyDatabaseContract
 from greffier.testing.contracts.spend_book import SpendBookContract
@@ -61,6 +63,14 @@ class TestPostgresPrivacyDatabase(PrivacyDatabaseContract):
         opened.close()
 
 
+class TestPostgresIncidents(IncidentsContract):
+    @pytest.fixture
+    def register(self, gateway: Database) -> Iterator[SqlIncidents]:
+        opened = SqlIncidents(gateway.engine())
+        yield opened
+        opened.close()
+
+
 def test_the_gateways_role_deletes_no_key_and_no_sum(gateway: Database) -> None:
     with gateway.connect(statement_timeout_ms=5000, autocommit=True) as connection:
         for statement in (
@@ -73,6 +83,8 @@ def test_the_gateways_role_deletes_no_key_and_no_sum(gateway: Database) -> None:
             b"UPDATE privacy_ledger SET active = 0",
             b"DELETE FROM legal_hold",
             b"DELETE FROM reveal_request",
+            b"DELETE FROM incident",
+            b"UPDATE incident SET data = '{}'",
             b"ALTER TABLE privacy_ledger DISABLE TRIGGER ALL",
             b"ALTER TABLE api_keys ADD COLUMN x integer",
         ):

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch, SchemaState
 from greffier.storage.postgres.database import Database, reason_of
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision this version knows, oldest first; the last one is what it works with."""
 
 # All that the gateway's role may do: above all, it cannot change or delete a record.
@@ -29,6 +29,7 @@ _RIGHTS = {
     "legal_hold": "SELECT, INSERT, UPDATE",
     "reveal_request": "SELECT, INSERT, UPDATE",
     "subject_request": "SELECT, INSERT, UPDATE",
+    "incident": "SELECT, INSERT",
     "part": "SELECT, INSERT, DELETE",
     "erasure_mark": "SELECT, INSERT, UPDATE",
     "epoch_key": "SELECT, INSERT, UPDATE, DELETE",
@@ -37,6 +38,13 @@ _RIGHTS = {
 _FUNCTIONS = ("journal_append",)
 
 _LOCK = 0x67726566_0001  # advisory lock held while the schema is changed: "gref"
+# Days of the journal count as their table.
+_TABLES = (
+    "SELECT relname::text, (pg_total_relation_size(oid) + coalesce((SELECT sum(pg_total_relation_size(relid))"
+    " FROM pg_partition_tree(oid) WHERE relid <> oid), 0))::bigint FROM pg_class"
+    " WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
+    " ORDER BY relname"
+)
 _UPGRADE_MS = 600_000
 _QUESTION_MS = 5_000
 
@@ -50,6 +58,7 @@ def inspect(database: Database) -> SchemaState:
     try:
         with database.connect(statement_timeout_ms=_QUESTION_MS, autocommit=True) as connection:
             revision = _revision(connection)
+            sizes: dict[str, int] = dict(connection.execute(_TABLES).fetchall())
             rights = _one(
                 connection,
                 "SELECT current_setting('server_version'), current_user::text, current_setting('fsync') = 'on',"
@@ -60,7 +69,16 @@ def inspect(database: Database) -> SchemaState:
     except psycopg.Error as error:
         raise DatabaseUnavailable(f"the database cannot be used: {reason_of(error)}") from error
     server, user, fsync, may_change, protected = rights
-    return SchemaState(revision, REVISIONS[-1], server, user, may_change, fsync, protected)
+    return SchemaState(revision, REVISIONS[-1], server, user, may_change, fsync, protected, sizes)
+
+
+def tables(database: Database) -> list[str]:
+    """Names of all tables of the schema; those that are parts of another are left out.
+
+    Raises:
+        DatabaseUnavailable: It cannot be reached.
+    """
+    return list(inspect(database).tables)
 
 
 def check(database: Database) -> None:

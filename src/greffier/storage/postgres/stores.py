@@ -1,21 +1,26 @@
 """All stores in one PostgreSQL database."""
 
+from collections.abc import Iterator
+
 from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable, Leader
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
+from greffier.governance.incidents.ports import IncidentsUnavailable
 from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch
 from greffier.storage.content import CONTENT_ROOT_KEY, SqlContentStore
 from greffier.storage.content_keys import ContentKeys
 from greffier.storage.content_root import FileKeyWrapper
+from greffier.storage.incidents import SqlIncidents
+from greffier.storage.inventory import DATABASE, state_entries
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import BadDatabaseUrl, Database
 from greffier.storage.postgres.journal import PostgresJournal
 from greffier.storage.postgres.leader import PostgresLeader
 from greffier.storage.postgres.reader import PostgresJournalReader
-from greffier.storage.postgres.schema import check
+from greffier.storage.postgres.schema import check, tables
 from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, StoresUnavailable
@@ -68,6 +73,19 @@ class PostgresStores:
         """See `Stores`."""
         self._check(PrivacyUnavailable)
         return PrivacyDatabase(self._database.engine())
+
+    def incidents(self) -> SqlIncidents:
+        """See `Stores`."""
+        self._check(IncidentsUnavailable)
+        return SqlIncidents(self._database.engine())
+
+    def entries(self) -> Iterator[str]:
+        """See `Stores`. Files that stay on the machine are told too."""
+        yield from state_entries(self._paths)
+        try:
+            yield from (f"{DATABASE}:{table}" for table in tables(self._database))
+        except DatabaseUnavailable as error:
+            raise PrivacyUnavailable(str(error)) from error
 
     def leader(self) -> Leader:
         """See `Stores`."""

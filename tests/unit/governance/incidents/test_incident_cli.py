@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from greffier.app import recording
+from greffier.app.stores import open_incidents
 from greffier.cli.incident import app
 from greffier.config.demo import write_demo
 from greffier.config.paths import WorkspacePaths
 from greffier.core.events import Act, parse
 from greffier.governance.incidents.ports import IncidentChanged
-from greffier.storage.incidents import open_incidents
 from greffier.storage.journal import open_reader
 from greffier.storage.privacy import SqlHolds
 from greffier.storage.privacy_db import open_privacy
