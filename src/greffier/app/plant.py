@@ -11,7 +11,7 @@ from greffier.app.measured import MeasuredJournal
 from greffier.app.observers import Observers
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
-from greffier.app.stores import open_content, open_journal, open_keys, open_privacy, open_reader
+from greffier.app.stores import open_content, open_journal, open_keys, open_privacy, open_reader, open_reviews
 from greffier.audit.ports import JournalReader
 from greffier.audit.sealer import read_note
 from greffier.audit.tiles import TileStore
@@ -31,7 +31,6 @@ from greffier.pipeline.freshness import Freshness
 from greffier.policy.standing import Standing
 from greffier.router.health import HealthBoard
 from greffier.storage.privacy import SqlConsentLedger
-from greffier.storage.reviews import SqliteReviewStore
 from greffier.telemetry.metrics import Metrics
 from greffier.telemetry.settings import TelemetrySettings
 
@@ -96,7 +95,7 @@ class Plant:
         self.journal = MeasuredJournal(open_journal(paths, audit, spooled=True), self.metrics.appended)
         self._reader = open_reader(paths)
         self.content = open_content(paths)
-        self.reviews = SqliteReviewStore(paths.state_db)
+        self.reviews = open_reviews(paths)
         self.directory = KeyDirectory(
             open_keys(paths), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
         )

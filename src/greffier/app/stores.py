@@ -11,12 +11,14 @@ from greffier.config.problems import ConfigError
 from greffier.config.storage import storage_in_force
 from greffier.governance.incidents.ports import IncidentsUnavailable
 from greffier.governance.privacy.ports import PrivacyUnavailable
+from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import Administration
 from greffier.storage.content import SqlContentStore
 from greffier.storage.incidents import SqlIncidents
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.privacy_db import PrivacyDatabase
+from greffier.storage.reviews import SqlReviewStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, Stores, StoresUnavailable, open_administration, open_stores
 
@@ -129,6 +131,16 @@ def open_incidents(paths: WorkspacePaths) -> SqlIncidents:
     """
     with _as(IncidentsUnavailable):
         return stores_of(paths).incidents()
+
+
+def open_reviews(paths: WorkspacePaths) -> SqlReviewStore:
+    """Requests that a screen held back for a person.
+
+    Raises:
+        ReviewsUnavailable: They cannot be opened.
+    """
+    with _as(ReviewsUnavailable):
+        return stores_of(paths).reviews()
 
 
 def data_entries(paths: WorkspacePaths) -> Iterator[str]:

@@ -10,14 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from greffier.app.recording import operator, record_act
-from greffier.app.stores import open_content
+from greffier.app.stores import open_content, open_reviews
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.cli.guard_report import printable
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
 from greffier.guardrails.reviews import Review, ReviewConflict, ReviewNotFound, ReviewsUnavailable
-from greffier.storage.reviews import SqliteReviewStore
+from greffier.storage.reviews import SqlReviewStore
 
 app = typer.Typer(help="Decide about requests that a screen escalated.", no_args_is_help=True)
 
@@ -137,12 +137,13 @@ def _decide(
         out.print(f"{decision} {review_id}")
 
 
-def _store(workspace: Path, *, as_json: bool) -> SqliteReviewStore:
+def _store(workspace: Path, *, as_json: bool) -> SqlReviewStore:
     paths = WorkspacePaths(workspace)
-    if not paths.state_db.exists():
-        fail("the workspace has no state yet", "Start the gateway once.", code=Exit.UNAVAILABLE, as_json=as_json)
+    if not paths.settings.is_file():
+        fail(f"{workspace} is not a workspace", "Name one with --workspace.", code=Exit.CONFIG, as_json=as_json)
+    paths.ensure()
     try:
-        return SqliteReviewStore(paths.state_db)
+        return open_reviews(paths)
     except ReviewsUnavailable as error:
         _unavailable(error, as_json=as_json)
 
@@ -175,7 +176,7 @@ def _record(workspace: Path, action: str, review: Review, reason: str, *, part: 
 
 
 def _unavailable(error: ReviewsUnavailable, *, as_json: bool) -> NoReturn:
-    fail(str(error), "Check the state folder with 'greffier doctor'.", code=Exit.UNAVAILABLE, as_json=as_json)
+    fail(str(error), "Check the stores with 'greffier db status'.", code=Exit.UNAVAILABLE, as_json=as_json)
 
 
 def _summary(review: Review, now_ms: int) -> dict[str, Any]:

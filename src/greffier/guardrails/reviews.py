@@ -108,6 +108,10 @@ class ReviewStore(Protocol):
         """
         ...
 
+    def those(self, review_ids: Sequence[str]) -> tuple[Review, ...]:
+        """Several reviews in one question, in no order; those that are not there are left out."""
+        ...
+
     def list(self, *, undecided: bool = False) -> tuple[Review, ...]:
         """All reviews, oldest first."""
         ...

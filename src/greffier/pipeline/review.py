@@ -34,6 +34,47 @@ _LOOK_EVERY_S = 0.25
 _ENCODER = msgspec.json.Encoder()
 
 
+class Lookout:
+    """Looks at the reviews that calls of this worker wait for: all of them in one question, however many there are."""
+
+    def __init__(self, store: ReviewStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._waiting: dict[str, asyncio.Future[Review]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._blind = False
+
+    async def settled(self, review_id: str, within_s: float) -> Review | None:
+        """The review as soon as it is no longer pending, wherever it was decided; None when that takes longer."""
+        settled: asyncio.Future[Review] = asyncio.get_running_loop().create_future()
+        self._waiting[review_id] = settled
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(), name="reviews")
+        try:
+            async with asyncio.timeout(within_s):
+                return await settled
+        except TimeoutError:
+            return None
+        finally:
+            del self._waiting[review_id]
+
+    async def _look(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            try:
+                found = await asyncio.to_thread(self._store.those, tuple(self._waiting))
+            except ReviewsUnavailable as error:  # a failover is no decision: whoever waits goes on waiting
+                if not self._blind:
+                    log.warning("reviews that calls wait for cannot be read: %s", error)
+                self._blind = True
+                continue
+            self._blind = False
+            for review in found:
+                waiting = self._waiting.get(review.id)
+                if waiting is not None and not waiting.done() and review.status(self._clock.wall_ms()) != "pending":
+                    waiting.set_result(review)
+
+
 class ReviewDesk:
     """Screens input, and brings a person in where a rule says so.
 
@@ -49,6 +90,7 @@ class ReviewDesk:
         self._store = store
         self._content = content
         self._clock = clock
+        self._lookout = Lookout(store, clock)
 
     async def screen(
         self, visit: Visit, arrival: Arrival, context: RequestContext, grant: Grant, request: ChatRequest
@@ -85,16 +127,16 @@ class ReviewDesk:
         review = await self._open(held, settings.review_deadline_s * 1000)
         trail = held.visit.trail
         trail.learn(review=ReviewLine(review.id, "pending"))
-        until = self._clock.monotonic() + settings.review_wait_s
-        while self._clock.monotonic() < until:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            seen = await asyncio.to_thread(self._store.get, review.id)
-            status = seen.status(self._clock.wall_ms())
-            if status == "approved":
-                return await self._redeem(held, review.id)
-            if status != "pending":
-                trail.learn(review=ReviewLine(review.id, status, seen.decided_by, seen.reason))
+        wait_s = settings.review_wait_s
+        seen = await self._lookout.settled(review.id, wait_s) if wait_s else None
+        status = seen.status(self._clock.wall_ms()) if seen else "pending"
+        if status == "approved":
+            return await self._redeem(held, review.id)
+        if seen is not None:
+            trail.learn(review=ReviewLine(review.id, status, seen.decided_by, seen.reason))
+            if status == "rejected":
                 return held.because("A reviewer rejected this request.", "Change the request.")
+            return held.because("No reviewer decided in time.", "Send the request again.")
         again = f"once approved, repeat the request with 'x-greffier-review: {review.id}'."
         return held.because(held.ruling.reason, f"Ask GET /v1/reviews/{review.id}; {again}")
 

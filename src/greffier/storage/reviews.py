@@ -1,6 +1,6 @@
-"""Reviews in SQLite. Who decides, whether in time, and whether an approval is used once, is settled by the database."""
+"""Reviews. Who decides, whether in time, and whether an approval is used once, is settled by the database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,8 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
+    Engine,
     Index,
     LargeBinary,
     MetaData,
@@ -20,11 +22,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from greffier.guardrails.reviews import Review, ReviewConflict, ReviewNotFound, ReviewsUnavailable
 from greffier.storage.engine import sqlite_engine
-from greffier.storage.tables import create_missing
+from greffier.storage.tables import create_missing, first_line
 
 _METADATA = MetaData()
 _REVIEWS = Table(
@@ -44,32 +46,56 @@ _REVIEWS = Table(
     Column("opened", LargeBinary, nullable=False),  # the review as it was opened, JSON; never changes
     Index("review_undecided", "decision", "opened_ms"),
 )
+_TRIGGERS = {
+    "kept": ("DELETE", "1", "reviews are not deleted"),
+    "frozen": (
+        "UPDATE OF id, principal, digest, opened_ms, deadline_ms, valid_ms, opened",
+        "1",
+        "what was asked for is not changed",
+    ),
+    "apart": (
+        "UPDATE OF decided_by",
+        "NEW.decided_by = OLD.principal",
+        "whoever asked cannot decide",
+    ),
+    "decided": (
+        "UPDATE OF decision, decided_by, decided_ms, reason",
+        "OLD.decision <> ''",
+        "a decision is not changed",
+    ),
+    "used": (
+        "UPDATE OF used_by",
+        "OLD.used_by <> '' OR NEW.decision <> 'approved'",
+        "an approval is used once",
+    ),
+}
+"""What the database refuses by itself, as on PostgreSQL (`greffier.storage.migrations`): event, condition, reason."""
+
 _DECODER = msgspec.json.Decoder(Review)
 _CHANGING = ("decision", "decided_by", "decided_ms", "reason", "used_by")
 
 
-class SqliteReviewStore:
-    """`ReviewStore` on a SQLite file; any number of processes may share it."""
+class SqlReviewStore:
+    """`ReviewStore`; any number of processes may share it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the store, creating its table if the file has none.
-
-        Raises:
-            ReviewsUnavailable: The file cannot be opened.
-        """
-        with _translated():
-            self._engine = sqlite_engine(path)  # in the mode of the keys, with which it shares the file
-            with self._engine.begin() as connection:
-                create_missing(connection, _METADATA)
+    def __init__(self, engine: Engine) -> None:
+        """Use a table that is there already."""
+        self._engine = engine
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the connections."""
         self._engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes."""
+        with _translated(), self._engine.begin() as connection:
+            yield connection
 
     def open(self, review: Review) -> None:
         """See `ReviewStore.open`."""
         row = {name: getattr(review, name) for name in _REVIEWS.c.keys() if name != "opened"}  # noqa: SIM118 - columns
-        with _translated(), self._engine.begin() as connection:
+        with self.writing() as connection:
             connection.execute(insert(_REVIEWS).values(**row, opened=msgspec.json.encode(review)))
 
     def get(self, review_id: str) -> Review:
@@ -80,6 +106,12 @@ class SqliteReviewStore:
         if row is None:
             raise ReviewNotFound(f"there is no review {review_id!r}")
         return _review(row)
+
+    def those(self, review_ids: Sequence[str]) -> tuple[Review, ...]:
+        """See `ReviewStore.those`."""
+        query = select(_REVIEWS).where(_REVIEWS.c.id.in_(review_ids))
+        with _translated(), self._engine.connect() as connection:
+            return tuple(_review(row) for row in connection.execute(query).mappings())
 
     def list(self, *, undecided: bool = False) -> tuple[Review, ...]:
         """See `ReviewStore.list`."""
@@ -134,8 +166,28 @@ class SqliteReviewStore:
         raise ReviewConflict("it was used already" if status == "approved" else f"it is {status}")
 
     def _changes(self, change: Update) -> bool:
-        with _translated(), self._engine.begin() as connection:
+        with self.writing() as connection:
             return connection.execute(change).rowcount == 1
+
+
+class SqliteReviewStore(SqlReviewStore):
+    """Reviews in a SQLite file, which the API keys share."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store, creating its table if the file has none.
+
+        Raises:
+            ReviewsUnavailable: The file cannot be opened.
+        """
+        with _translated():
+            super().__init__(sqlite_engine(path))  # in the mode of the keys
+            with self._engine.begin() as connection:
+                create_missing(connection, _METADATA)
+                for name, (when, condition, reason) in _TRIGGERS.items():
+                    connection.exec_driver_sql(
+                        f"CREATE TRIGGER IF NOT EXISTS review_{name} BEFORE {when} ON review WHEN {condition} "
+                        f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+                    )
 
 
 def _review(row: RowMapping) -> Review:
@@ -148,7 +200,10 @@ def _translated() -> Iterator[None]:
     """The one table of foreign errors; SQLAlchemy's own text would show values, so only the driver's is kept."""
     try:
         yield
+    except IntegrityError as error:
+        raise ReviewConflict(f"the database refuses it ({first_line(error.orig)})") from error
     except SQLAlchemyError as error:
-        raise ReviewsUnavailable(f"reviews: {getattr(error, 'orig', None) or 'the file cannot be used'}") from error
+        reason = first_line(getattr(error, "orig", None) or type(error).__name__)
+        raise ReviewsUnavailable(f"reviews: {reason}") from error
     except OSError as error:
         raise ReviewsUnavailable(f"reviews: {error.strerror}") from error

@@ -17,6 +17,7 @@ from greffier.storage.inventory import state_entries
 from greffier.storage.journal import SqliteJournal, SqliteJournalReader
 from greffier.storage.keys import SqliteKeyStore, SqlKeyStore
 from greffier.storage.privacy_db import PrivacyDatabase, open_privacy
+from greffier.storage.reviews import SqliteReviewStore, SqlReviewStore
 from greffier.storage.spend import SqliteSpendBook, SqlSpendBook
 
 
@@ -95,6 +96,14 @@ class Stores(Protocol):
         """
         ...
 
+    def reviews(self) -> SqlReviewStore:
+        """Requests that a screen held back for a person.
+
+        Raises:
+            ReviewsUnavailable: They cannot be opened.
+        """
+        ...
+
     def entries(self) -> Iterator[str]:
         """Every place in which data is kept: ``FILE:TABLE``, ``postgresql:TABLE``, ``NAME`` of other entries.
 
@@ -153,6 +162,10 @@ class SqliteStores:
     def incidents(self) -> SqlIncidents:
         """See `Stores`."""
         return SqliteIncidents(self._paths.incidents_db)
+
+    def reviews(self) -> SqlReviewStore:
+        """See `Stores`."""
+        return SqliteReviewStore(self._paths.state_db)
 
     def entries(self) -> Iterator[str]:
         """See `Stores`."""

@@ -15,11 +15,13 @@ from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import Database
 from greffier.storage.postgres.leader import PostgresLeader
 from greffier.storage.privacy_db import PrivacyDatabase
+from greffier.storage.reviews import SqlReviewStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.testing.contracts.content_store import ContentStoreContract
 from greffier.testing.contracts.incidents import IncidentsContract
 from greffier.testing.contracts.key_store import NOW, KeyStoreContract, a_key
 from greffier.testing.contracts.privacy_database import PrivacyDatabaseContract
+from greffier.testing.contracts.review_store import ReviewStoreContract
 from greffier.testing.contracts.spend_book import SpendBookContract
 from greffier.testing.postgres_server import PostgresServer
 
@@ -71,6 +73,14 @@ class TestPostgresIncidents(IncidentsContract):
         opened.close()
 
 
+class TestPostgresReviewStore(ReviewStoreContract):
+    @pytest.fixture
+    def store(self, gateway: Database) -> Iterator[SqlReviewStore]:
+        opened = SqlReviewStore(gateway.engine())
+        yield opened
+        opened.close()
+
+
 def test_the_gateways_role_deletes_no_key_and_no_sum(gateway: Database) -> None:
     with gateway.connect(statement_timeout_ms=5000, autocommit=True) as connection:
         for statement in (
@@ -83,6 +93,8 @@ def test_the_gateways_role_deletes_no_key_and_no_sum(gateway: Database) -> None:
             b"UPDATE privacy_ledger SET active = 0",
             b"DELETE FROM legal_hold",
             b"DELETE FROM reveal_request",
+            b"DELETE FROM review",
+            b"UPDATE review SET deadline_ms = 9",
             b"DELETE FROM incident",
             b"UPDATE incident SET data = '{}'",
             b"ALTER TABLE privacy_ledger DISABLE TRIGGER ALL",

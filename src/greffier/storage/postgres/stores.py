@@ -8,6 +8,7 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
 from greffier.governance.incidents.ports import IncidentsUnavailable
 from greffier.governance.privacy.ports import PrivacyUnavailable
+from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch
 from greffier.storage.content import CONTENT_ROOT_KEY, SqlContentStore
@@ -22,6 +23,7 @@ from greffier.storage.postgres.leader import PostgresLeader
 from greffier.storage.postgres.reader import PostgresJournalReader
 from greffier.storage.postgres.schema import check, tables
 from greffier.storage.privacy_db import PrivacyDatabase
+from greffier.storage.reviews import SqlReviewStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, StoresUnavailable
 
@@ -78,6 +80,11 @@ class PostgresStores:
         """See `Stores`."""
         self._check(IncidentsUnavailable)
         return SqlIncidents(self._database.engine())
+
+    def reviews(self) -> SqlReviewStore:
+        """See `Stores`."""
+        self._check(ReviewsUnavailable)
+        return SqlReviewStore(self._database.engine())
 
     def entries(self) -> Iterator[str]:
         """See `Stores`. Files that stay on the machine are told too."""

@@ -1,0 +1,158 @@
+"""Two gateways on two machines, one database: what one of them holds back is decided at the other."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from greffier.app.stores import administration_of
+from greffier.cli.review import app
+from greffier.config.paths import WorkspacePaths
+from greffier.testing.peers import Peers, running_peers
+from greffier.testing.platform import Answer, Platform, eventually
+from greffier.testing.postgres_server import PostgresServer
+
+HELD = "Please send the salary list to the works council"
+FILES = {
+    "greffier.yaml": """
+schema: 1
+name: depot
+unsafe_development_mode: true
+tenants:
+  acme: {title: Acme}
+server: {drain_timeout_s: 5}
+storage: {url: "env:GATEWAY_URL", admin_url: "env:OWNER_URL"}
+""",
+    "use_cases/assistant.yaml": """
+id: assistant
+title: Assistant
+tenant: acme
+status: approved
+owner: olga@acme.example
+approval: {by: [anton@acme.example], on: "2026-11-01"}
+purpose: assistance
+intended_purpose: Answers questions of staff.
+lawful_basis: {article_6: "6(1)(f)"}
+risk_class: limited
+models: [assistant]
+default_model: assistant
+screen: held
+""",
+    "policies/access.yaml": """
+rules:
+  - id: staff-may-ask
+    description: Every credential of an approved use case may use it.
+    effect: allow
+    when: {actions: [chat]}
+""",
+    "guardrails/screens.yaml": """
+screens:
+  held:
+    review_wait_s: 60
+    input:
+      - {id: payroll, types: ["topic:payroll"], then: escalate}
+topics:
+  payroll: {title: Payroll, terms: [salary list]}
+""",
+    "models/models.yaml": """
+deployments:
+  external:
+    provider: openai_compatible
+    model: external-model
+    location: external
+    region: eu
+    base_url: env:EXTERNAL_URL
+    price: {input_per_million: "0", output_per_million: "0"}
+    capabilities: [chat]
+models:
+  assistant:
+    targets: [{deployment: external}]
+""",
+}
+
+
+class Machines:
+    """Two workspaces with the same files and keys, each with a gateway of its own."""
+
+    def __init__(self, first: Platform, second: Platform, key: str) -> None:
+        self.first = first
+        self.second = second
+        self.key = key
+
+    def review(self, machine: Platform, *arguments: str) -> Any:
+        """Run ``greffier review`` on a machine."""
+        done = CliRunner().invoke(app, [*arguments, "--json", "--workspace", str(machine.workspace)])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+
+class Call:
+    """A call that waits for its answer in a thread."""
+
+    def __init__(self, machine: Platform, key: str, text: str) -> None:
+        self._answers: list[Answer] = []
+        self._thread = threading.Thread(target=lambda: self._answers.append(machine.chat(key, text)))
+        self._thread.start()
+
+    def answer(self) -> Answer:
+        """The answer, waited for."""
+        self._thread.join(90)
+        return self._answers[0]
+
+
+@pytest.fixture(scope="module")
+def peers() -> Iterator[Peers]:
+    yield from running_peers()
+
+
+@pytest.fixture(scope="module")
+def machines(server: PostgresServer, peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    name = server.database()
+    folder = tmp_path_factory.mktemp("machines")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GATEWAY_URL", server.url(name, "gateway"))
+        patch.setenv("OWNER_URL", server.url(name))
+        for file, text in FILES.items():
+            path = folder / "first" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        database = administration_of(WorkspacePaths(folder / "first"))
+        assert database is not None
+        database.upgrade()
+        first = Platform(folder / "first", peers.environment)
+        key = first.create_key("acme", "assistant")
+        with first:
+            shutil.copytree(folder / "first", folder / "second", ignore=shutil.ignore_patterns(".greffier"))
+            one, other = WorkspacePaths(folder / "first"), WorkspacePaths(folder / "second")
+            shutil.copytree(one.secrets, other.secrets)
+            shutil.copytree(one.run / "automata", other.run / "automata")  # saves compiling them once more
+            with Platform(folder / "second", peers.environment) as second:
+                yield Machines(first, second, key)
+
+
+def test_a_call_held_on_one_machine_goes_on_when_a_reviewer_decides_at_the_other(machines: Machines) -> None:
+    for decision, expected in (("approve", 200), ("reject", 403)):
+        call = Call(machines.second, machines.key, f"{HELD}, {decision}")
+        eventually(lambda: bool(machines.review(machines.first, "list")), within_s=30)
+        (waiting,) = machines.review(machines.first, "list")
+        shown = machines.review(machines.first, "show", waiting["id"], "--full")
+        assert shown["input"]["messages"][0]["content"] == f"{HELD}, {decision}", "what was said is read there too"
+        machines.review(machines.first, decision, waiting["id"], "--reason", "because")
+        answer = call.answer()
+        assert (answer.status, answer.headers["x-greffier-review"]) == (expected, waiting["id"])
+        status = machines.first.request("GET", f"/v1/reviews/{waiting['id']}", key=machines.key)
+        assert status.json["used"] is (expected == 200), "either machine tells the caller what became of it"
+
+
+def test_a_failover_of_the_database_is_no_decision(machines: Machines, server: PostgresServer) -> None:
+    call = Call(machines.second, machines.key, f"{HELD}, all of it")
+    eventually(lambda: bool(machines.review(machines.first, "list")), within_s=30)
+    (waiting,) = machines.review(machines.first, "list")
+    server.stop("immediate")
+    server.start()
+    machines.review(machines.first, "approve", waiting["id"], "--reason", "because")
+    assert call.answer().status == 200
