@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import train_harm
 import train_injection
+import train_language
 import train_names
 
 from greffier.guardrails.detectors.learned.model_files import MODELS, SUMS
@@ -32,6 +33,7 @@ def save(name: str, arrays: dict[str, npt.NDArray[Any]], folder: Path) -> None:
 
 TRAINERS = {
     "injection": lambda data: train_injection.train(data)[0],
+    "language": train_language.train,
     "names": train_names.train,
     "toxicity": lambda data: train_harm.train("toxicity", data),
     "disallowed": lambda data: train_harm.train("disallowed", data),

@@ -26,6 +26,7 @@ import numpy as np  # noqa: E402 - the path above comes first
 import train_harm  # noqa: E402
 import train_injection  # noqa: E402
 import train_names  # noqa: E402
+from languages import languages  # noqa: E402
 from measure import auc, interval, recall_at, table  # noqa: E402
 from screen_latency import default_screen_latency  # noqa: E402
 
@@ -287,7 +288,14 @@ def presidio(data: Path, interpreter: str) -> str:
     )
 
 
-SECTIONS = {"injection": injection, "names": names, "entities": entities, "harm": harm, "latency": latency}
+SECTIONS = {
+    "injection": injection,
+    "names": names,
+    "entities": entities,
+    "harm": harm,
+    "languages": languages,
+    "latency": latency,
+}
 
 
 def main() -> None:

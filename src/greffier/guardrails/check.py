@@ -10,6 +10,7 @@ from greffier.core.chat import ChatRequest
 from greffier.core.context import Grant
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
+from greffier.guardrails.answers import grounded_in
 from greffier.guardrails.detectors.leak import Shingles
 from greffier.guardrails.outside import Outside, ask_outside
 from greffier.guardrails.ports import Passage, Provenance
@@ -42,10 +43,11 @@ _ORDER: tuple[CheckAction, ...] = ("block", "escalate", "redact", "flag")
 
 
 class CheckSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the conversation holds that an answer must not repeat."""
+    """What the conversation holds: what an answer must not repeat, and ``sources``, which it may only quote."""
 
     system_prompt: str = ""
     canary: str = ""
+    sources: tuple[str, ...] = ()
 
 
 class CheckRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,7 +206,10 @@ class Checker:
             lang=passage.lang,
             scores=request.explain,
         )
-        sieve = Sieve(screen, request.direction, grant.risk_class, Pseudonyms(), placed, outside=outside)
+        extras = screen.extras
+        if session is not None and request.direction == "output":
+            extras = (*extras, *grounded_in(screen, session.sources))
+        sieve = Sieve(screen, request.direction, grant.risk_class, Pseudonyms(), placed, outside=outside, extras=extras)
         sieve.decided += sieve.measure(passage.text, passage.provenance, passage.lang)
         refused = sieve.refused()
         if refused is not None and refused.code is Code.GUARDRAIL_UNAVAILABLE:

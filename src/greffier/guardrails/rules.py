@@ -72,7 +72,8 @@ class RuleList:
 
 
 def _covers(types: tuple[str, ...], kind: str) -> bool:
-    return kind in types or "*" in types or ("topic:*" in types and kind.startswith("topic:"))
+    family, colon, _ = kind.partition(":")
+    return kind in types or "*" in types or (bool(colon) and f"{family}:*" in types)
 
 
 def refusal(decided: Sequence[Decided], *, output: bool, approved: bool = False) -> Deny | None:

@@ -10,6 +10,7 @@ from greffier.core.context import Grant, RiskClass
 from greffier.core.errors import Code, GreffierError
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
 from greffier.guardrails import registry
+from greffier.guardrails.answers import answer_extras
 from greffier.guardrails.conversation import rewrite_message, rewrite_request
 from greffier.guardrails.engine import Engine, is_entity
 from greffier.guardrails.outside import Outside, Walk, ask_outside, measure_outside
@@ -197,7 +198,10 @@ class Guard:
         outside = await ask_outside(
             screen.name, screen.outside, lambda change: [self._choice(choice, change) for choice in response.choices]
         )
-        sieve = Sieve(screen, "output", screened.risk_class, screened.pseudonyms, placed, outside=outside)
+        extras = answer_extras(screen, screened.request, placed)
+        sieve = Sieve(
+            screen, "output", screened.risk_class, screened.pseudonyms, placed, outside=outside, extras=extras
+        )
         choices = tuple(self._choice(choice, sieve.sift) for choice in response.choices)
         refused = sieve.refused()
         if refused is not None:
@@ -221,16 +225,22 @@ class Guard:
 
     def open_stream(self, screened: ScreenedInput, placed: Placed | None = None) -> StreamScreen:
         """Begin screening a streamed answer."""
-        sieve = Sieve(screened.screen, "output", screened.risk_class, screened.pseudonyms, placed)
-        schema = schema_of(screened.screen.settings.output_schema, screened.request.response_format)
+        screen = screened.screen
+        settings = screen.settings.stream
+        if screen.shape is not None and screen.shape.needs_whole_answers:
+            settings = msgspec.structs.replace(settings, mode="full")
+        windows = settings.mode == "window"
+        extras = answer_extras(screen, screened.request, placed, windows=windows)
+        sieve = Sieve(screen, "output", screened.risk_class, screened.pseudonyms, placed, extras=extras)
         return StreamScreen(
             sieve,
-            screened.screen.settings.stream,
+            settings,
             screened.pseudonyms,
-            name=screened.screen.name,
-            schema=schema,
+            name=screen.name,
+            schema=schema_of(screen.settings.output_schema, screened.request.response_format),
             now=self._clock.monotonic,
-            outside=screened.screen.outside,
+            outside=screen.outside,
+            shape=screen.shape if windows else None,
         )
 
     @staticmethod

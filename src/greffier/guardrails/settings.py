@@ -37,6 +37,58 @@ class StreamSettings(Settings, frozen=True, kw_only=True):
     max_delay_ms: Annotated[int, Meta(ge=10, le=60000)] = 500
 
 
+class LengthLimits(Settings, frozen=True, kw_only=True):
+    """How long one text may be; above a limit it is a finding ``length``. Tokens are estimated: four bytes each."""
+
+    max_chars: Annotated[int, Meta(ge=1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_lines: Annotated[int, Meta(ge=1)] | None = None
+
+
+class FormPattern(Settings, frozen=True, kw_only=True):
+    """A pattern (RE2 syntax) that texts of one direction must match, or must not; else a finding ``pattern:NAME``."""
+
+    expression: Annotated[str, Meta(min_length=1, max_length=4096)]
+    must: Literal["match", "not_match"] = "match"
+    direction: Literal["input", "output"] = "output"
+    ignore_case: bool = False
+
+
+class GroundingSettings(Settings, frozen=True, kw_only=True):
+    """What answers may only take from the conversation: quotations and figures.
+
+    Others are findings ``ungrounded_quote`` and ``ungrounded_figure``.
+    ``min_words``: shorter quotations are names and terms, and pass. ``sources``: whose texts count; the use case's own
+    prompt belongs to ``system``.
+    """
+
+    quotes: bool = True
+    figures: bool = True
+    min_words: Annotated[int, Meta(ge=1, le=100)] = 4
+    sources: Annotated[
+        tuple[Literal["system", "user", "document", "tool_output", "assistant"], ...], Meta(min_length=1)
+    ] = (
+        "system",
+        "user",
+        "document",
+        "tool_output",
+    )
+
+
+class StructureSettings(Settings, frozen=True, kw_only=True):
+    """The form that texts shall have. Rules decide about the findings.
+
+    ``languages``: ``en``, ``de``, ``fr``, ``es``, ``it``, ``nl``, ``other``; stretches of text in another are findings
+    ``language``. ``input`` limits each text of a user, a document or a tool, ``output`` each answer.
+    """
+
+    languages: tuple[Literal["en", "de", "fr", "es", "it", "nl", "other"], ...] = ()
+    input: LengthLimits | None = None
+    output: LengthLimits | None = None
+    patterns: dict[Identifier, FormPattern] = {}
+    grounding: GroundingSettings | None = None
+
+
 class ScreenSettings(Settings, frozen=True, kw_only=True):
     """A named set of rules that use cases refer to.
 
@@ -44,6 +96,7 @@ class ScreenSettings(Settings, frozen=True, kw_only=True):
     flags for minimal risk. Writing ``flag`` is legal, and announced at every start.
     ``link_hosts``: hosts that answers may link to (``.example.org`` for all below it); other addresses in answers and
     tool calls are findings of type ``external_link``. Absent: addresses are not looked at; an empty list allows none.
+    ``structure``: languages, lengths, patterns and grounding that texts are held to; absent costs nothing.
     ``review_wait_s``: how long a request that a rule escalates waits for the reviewer; 0 refuses it at once, with the
     address of the review. ``review_deadline_s``: after that long an undecided review expires, and so does an approval.
     """
@@ -58,6 +111,7 @@ class ScreenSettings(Settings, frozen=True, kw_only=True):
     canary: bool = True
     output_schema: dict[str, Any] | None = None
     link_hosts: tuple[str, ...] | None = None
+    structure: StructureSettings | None = None
     review_wait_s: Annotated[int, Meta(ge=0, le=300)] = 0
     review_deadline_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
 

@@ -1,6 +1,6 @@
 """Measuring texts one by one, deciding per finding, and knowing at the end what follows for the whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,8 +20,11 @@ from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
 from greffier.guardrails.rules import REMOVING, WHERE, Decided, RuleList, refusal
 from greffier.guardrails.settings import ScreenSettings
+from greffier.guardrails.shape import Shape
 
 Direction = Literal["input", "output"]
+Extra = Callable[[Passage], Iterable[Finding]]
+"""Looks at a text beside the detectors, with knowledge that they lack: the conversation, or the screen's settings."""
 
 
 class Screen:
@@ -51,6 +54,8 @@ class Screen:
             for direction, rules in self.rules.items()
         }
         self.links = None if settings.link_hosts is None else LinkHosts(settings.link_hosts)
+        self.shape = None if settings.structure is None else Shape(settings.structure)
+        self.extras: tuple[Extra, ...] = () if self.shape is None else (self.shape.examine,)
         self.watches_leaks = "leak" in (settings.detectors or registry.DEFAULT)
 
 
@@ -68,8 +73,10 @@ class Sieve:
         outside: Outside | None = None,
         approved: bool = False,
         tenant: str = "",
+        extras: tuple[Extra, ...] | None = None,
     ) -> None:
         self._screen = screen
+        self._extras = screen.extras if extras is None else extras
         self._tenant = tenant
         self._approved = approved
         self.outside = outside or Outside()
@@ -93,8 +100,14 @@ class Sieve:
             findings += self._leaks(text, self._placed)
         if self._direction == "output" and self._screen.links is not None:
             findings += self._screen.links.examine(text)
+        for extra in self._extras:
+            findings += extra(passage)
         rules = self._screen.rules[self._direction]
         return [rules.decide(finding, provenance) for finding in findings]
+
+    def note(self, finding: Finding, provenance: Provenance) -> None:
+        """Decide about a finding that stands in no single text, and keep it."""
+        self.decided.append(self._screen.rules[self._direction].decide(finding, provenance))
 
     def _measured(self, passage: Passage) -> Measured:
         """What the detectors of this process find; texts that a tenant's requests repeat are measured once."""

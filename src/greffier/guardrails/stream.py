@@ -19,10 +19,12 @@ from greffier.core.chat import ChatChunk, FinishReason, FunctionDelta, ToolCallD
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
 from greffier.guardrails.conversation import plain_json
+from greffier.guardrails.detectors.form import Size
 from greffier.guardrails.outside import Outside, measure_outside
 from greffier.guardrails.ports import OutsideDetector, Passage
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json, merge
 from greffier.guardrails.settings import StreamSettings
+from greffier.guardrails.shape import Shape
 from greffier.guardrails.sieve import Sieve
 from greffier.guardrails.structure import text_violation
 
@@ -56,9 +58,10 @@ class _Call:
 class _Choice:
     """The state of one choice."""
 
-    __slots__ = ("calls", "finish", "refusal", "text")
+    __slots__ = ("calls", "finish", "refusal", "size", "text")
 
     def __init__(self) -> None:
+        self.size: Size | None = None  # counted only where a screen limits the length of answers
         self.text = _Channel()
         self.refusal = _Channel()
         self.calls: dict[int, _Call] = {}
@@ -78,8 +81,10 @@ class StreamScreen:
         schema: dict[str, Any] | None,
         now: Callable[[], float],
         outside: Sequence[OutsideDetector] = (),
+        shape: Shape | None = None,
     ) -> None:
         self._sieve = sieve
+        self._shape = shape if shape is not None and shape.answer_length is not None else None
         self._settings = settings
         self._pseudonyms = pseudonyms
         self._name = name
@@ -187,6 +192,8 @@ class StreamScreen:
                 channel.pending += text
         if chunk.text and self._schema is not None:
             choice.text.whole.append(chunk.text)
+        if chunk.text and self._shape is not None:
+            self._measure_length(choice, chunk.text, self._shape)
         for delta in chunk.tool_calls:
             call = choice.calls.setdefault(delta.index, _Call(delta.index))
             call.id = call.id or delta.id
@@ -195,6 +202,15 @@ class StreamScreen:
                 if delta.function.arguments:
                     call.arguments.append(delta.function.arguments)
         choice.finish = chunk.finish_reason or choice.finish
+
+    def _measure_length(self, choice: _Choice, text: str, shape: Shape) -> None:
+        before = choice.size or Size()
+        known = shape.too_long(before) is not None
+        before.add(text)
+        choice.size = before
+        found = None if known else shape.too_long(before)
+        if found is not None:
+            self._sieve.note(found, "output")
 
     def _due(self, channel: _Channel) -> str:
         """Release what may go if a whole window has come, or the oldest character has waited long enough."""

@@ -21,7 +21,8 @@ class GuardCase(Settings, frozen=True, kw_only=True):
 
     ``expect``: ``stop`` (blocked or escalated), ``pass`` (anything else), or the exact action. ``finds``: types that
     must be among the findings. ``disguise``: encoding applied to ``text`` before it is checked, so that files stay
-    readable. ``owasp``, ``asi`` and ``atlas`` name the risk (OWASP LLM 2026, OWASP Agentic 2026, MITRE ATLAS).
+    readable. ``sources``: what an answer may only quote, where its screen asks for grounding.
+    ``owasp``, ``asi`` and ``atlas`` name the risk (OWASP LLM 2026, OWASP Agentic 2026, MITRE ATLAS).
     ``known_gap``: why the case is known to fail; it is reported, and fails nothing.
     """
 
@@ -35,6 +36,7 @@ class GuardCase(Settings, frozen=True, kw_only=True):
     lang: str = ""
     system_prompt: str = ""
     canary: str = ""
+    sources: tuple[str, ...] = ()
     disguise: Disguise | None = None
     owasp: tuple[str, ...] = ()
     asi: tuple[str, ...] = ()
@@ -131,7 +133,8 @@ class Trials:
             ValueError: It names a screen that does not exist.
         """
         text = DISGUISES[case.disguise](case.text) if case.disguise else case.text
-        session = CheckSession(case.system_prompt, case.canary) if case.system_prompt or case.canary else None
+        known = case.system_prompt or case.canary or case.sources
+        session = CheckSession(case.system_prompt, case.canary, case.sources) if known else None
         verdict = await self.judge(
             text,
             screen=case.screen,

@@ -80,3 +80,31 @@ def test_screens_may_name_it_and_its_types_and_the_bundle_holds_it(tmp_path: Pat
     assert not [p for p in check_workspace(tmp_path) if p.file.startswith("guardrails")]
     bundle = build(tmp_path)
     assert parse_bundle(bundle.data).content.detectors["mine"].types == ("gossip",)
+
+
+STRUCTURE = """
+screens:
+  s:
+    structure: %s
+    output:
+      - {id: rule, types: ["%s"], then: %s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("structure", "type_", "then", "expected"),
+    [
+        ("{languages: [de]}", "language", "deny", []),
+        ("{languages: [xx]}", "language", "deny", ["wrong_value"]),
+        ("{}", "language", "deny", ["unmeasured_type"]),
+        ("{grounding: {}}", "ungrounded_quote", "redact", []),
+        ("{languages: [de]}", "ungrounded_figure", "flag", ["unmeasured_type"]),
+        ("{output: {max_chars: 10}}", "length", "redact", ["misplaced_action"]),
+        ("{patterns: {p: {expression: '^x$'}}}", "pattern:p", "deny", []),
+        ("{patterns: {p: {expression: '^x$'}}}", "pattern:q", "deny", ["unknown_reference"]),
+        ("{patterns: {p: {expression: '(?=x)'}}}", "pattern:*", "deny", ["wrong_pattern"]),
+        ("{patterns: {p: {expression: 'x*', must: not_match}}}", "pattern:p", "deny", ["wrong_pattern"]),
+    ],
+)
+def test_structure_can_fire(tmp_path: Path, structure: str, type_: str, then: str, expected: list[str]) -> None:
+    assert codes(tmp_path, guardrails=STRUCTURE % (structure, type_, then)) == expected

@@ -22,10 +22,19 @@ TYPES = (
     *("HEALTH", "RELIGION", "UNION", "ORIENTATION", "POLITICS", "ETHNICITY", "BIOMETRIC"),
     *("prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "toxicity", "disallowed_topic"),
     *("prompt_leak", "exfiltration", "external_link", "detector_unavailable"),
+    *("language", "length", "ungrounded_quote", "ungrounded_figure"),
 )
 """Finding types of the built-in detectors (docs/reference); others come from plugins."""
 
 _TOPIC = "topic:"
+_PATTERN = "pattern:"
+_ASKED_FOR = {
+    "language": "languages",
+    "ungrounded_quote": "grounding",
+    "ungrounded_figure": "grounding",
+}
+"""Types that exist only where ``structure`` asks for them, and the key that does."""
+_OF_THE_WHOLE = frozenset({"length"})
 _MAX_PATTERN_MEMORY = 1_048_576
 _MISSPELT = 0.8  # this much alike is an error: the rule would silently never fire
 
@@ -46,6 +55,10 @@ def check_guardrails(sources: Sources) -> Iterator[Problem]:
             )
         if place.value.output_schema is not None:
             yield from _output_schema(place, place.value.output_schema)
+        if place.value.structure is not None:
+            for name, pattern in place.value.structure.patterns.items():
+                at = ("structure", "patterns", name, "expression")
+                yield from _pattern(place, at, pattern.expression, may_be_empty=pattern.must == "match")
     for topic in sources.topics.values():
         yield from _topic(topic)
     for name, detector in sources.detectors.items():
@@ -93,6 +106,13 @@ def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem
                 )
             for position, finding in enumerate(rule.types):
                 yield from _type(place, (*path, "types", position), finding, sources)
+                if finding in _OF_THE_WHOLE and rule.then in {"redact", "pseudonymise"}:
+                    yield place.problem(
+                        (*path, "then"),
+                        "misplaced_action",
+                        "A length cannot be redacted: what is too long has no part that is wrong.",
+                        "Use deny, escalate or flag.",
+                    )
             for position, provenance in enumerate(rule.provenance):
                 known = get_args(Provenance)
                 yield from exists(place, (*path, "provenance", position), "provenance", provenance, known)
@@ -101,11 +121,25 @@ def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem
 def _type(place: Located[ScreenSettings], path: Path, finding: str, sources: Sources) -> Iterator[Problem]:
     own = {kind for detector in sources.detectors.values() for kind in detector.value.types}
     if finding == "*" or finding in TYPES or finding in own:
+        asked = _ASKED_FOR.get(finding)
+        if asked is not None and not (place.value.structure and getattr(place.value.structure, asked)):
+            yield place.problem(
+                path,
+                "unmeasured_type",
+                f"Nothing measures {quoted(finding)}: the screen has no 'structure: {{{asked}: ...}}'.",
+                f"Add '{asked}' under 'structure', or remove the type.",
+            )
         return
     if finding.startswith(_TOPIC):
         name = finding.removeprefix(_TOPIC)
         if name != "*" and "guardrails" not in sources.incomplete:
             yield from exists(place, path, "topic", name, sources.topics)
+        return
+    if finding.startswith(_PATTERN):
+        name = finding.removeprefix(_PATTERN)
+        structure = place.value.structure
+        if name != "*":
+            yield from exists(place, path, "pattern", name, {} if structure is None else structure.patterns)
         return
     close = closest(finding.replace("-", "_"), TYPES, cutoff=_MISSPELT)
     yield place.problem(
@@ -193,26 +227,29 @@ def _topic(place: Located[TopicSettings]) -> Iterator[Problem]:
     for index, term in enumerate(topic.terms):
         if not term.strip():
             yield place.problem(("terms", index), "wrong_value", "The term is empty.", "Write a word or remove it.")
+    for index, pattern in enumerate(topic.patterns):
+        yield from _pattern(place, ("patterns", index), pattern)
+
+
+def _pattern(place: Located[Any], path: Path, pattern: str, *, may_be_empty: bool = False) -> Iterator[Problem]:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_PATTERN_MEMORY
-    for index, pattern in enumerate(topic.patterns):
-        path = ("patterns", index)
-        try:
-            compiled = re2.compile(pattern, options)
-        except re2.error as error:
-            reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+    try:
+        compiled = re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        yield place.problem(
+            path,
+            "wrong_pattern",
+            f"RE2 cannot use this pattern: {reason}.",
+            "RE2 has no look-around and no back-references (it never takes exponential time); rewrite the pattern.",
+        )
+    else:
+        if not may_be_empty and compiled.search("") is not None:
             yield place.problem(
                 path,
                 "wrong_pattern",
-                f"RE2 cannot use this pattern: {reason}.",
-                "RE2 has no look-around and no back-references (it never takes exponential time); rewrite the pattern.",
+                "The pattern matches the empty text, so it would match everywhere.",
+                "Make at least one character obligatory.",
             )
-        else:
-            if compiled.search("") is not None:
-                yield place.problem(
-                    path,
-                    "wrong_pattern",
-                    "The pattern matches the empty text, so it would match everywhere.",
-                    "Make at least one character obligatory.",
-                )
