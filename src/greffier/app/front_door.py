@@ -11,6 +11,7 @@ import greffier
 from greffier.app.chronicle import record_activation
 from greffier.app.plant import Plant
 from greffier.app.wiring import bounds_of, build_pipelines
+from greffier.audit.copies import copy_warnings
 from greffier.audit.ports import JournalUnavailable
 from greffier.config.loading import fingerprint, load_snapshot
 from greffier.config.problems import ConfigError
@@ -168,6 +169,7 @@ class FrontDoor:
             warnings.append("the configuration could not be confirmed for longer than max_snapshot_age_s")
         if keys.error:
             warnings.append(f"the key store is out of reach for {keys.age_s:.0f} s: {keys.error}")
+        warnings += copy_warnings(self._plant.paths.copies, self._snapshot.workspace.copies)
         warnings += self._plant.guard_services.warnings()
         warnings += [f"issuer {i.issuer}: {i.error}" for i in self._plant.issuer_keys.health() if i.error]
         return {

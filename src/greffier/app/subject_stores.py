@@ -307,9 +307,9 @@ def impersonal_stores(law: Law) -> tuple[SubjectStore, ...]:
     return (
         KeptElsewhere("accounts", _tables("spend.db", "spend", "spend_cursor"), law.retained["accounts"]),
         KeptElsewhere(
-            "spool and sinks",
-            frozenset({"spool", "sinks"}),
-            "Records on their way into the journal or to a sink; references and counts, no content.",
+            "spool, sinks and copies",
+            frozenset({"spool", "sinks", "copies"}),
+            "Records on their way into the journal or to a sink, and how far copies are; references and counts only.",
         ),
         KeptElsewhere("reviews", _tables("state.db", "review"), law.retained["decisions"]),
         KeptElsewhere("incidents", _tables("incidents.db", "incident"), law.retained["incidents"]),

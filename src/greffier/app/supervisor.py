@@ -17,12 +17,14 @@ from pathlib import Path
 import msgspec
 
 from greffier.app.chronicle import chronicling
+from greffier.app.copying import copying
 from greffier.app.privacy_desk import replay_erasures
 from greffier.app.processes import raise_file_limit
 from greffier.app.retention import InForce, retention
 from greffier.app.sealing import sealing
 from greffier.app.shipping import shipping
 from greffier.app.spending import bookkeeping
+from greffier.audit.copies import CopyUnavailable
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.audit.sinks import SinkUnavailable
 from greffier.config.paths import WorkspacePaths
@@ -216,6 +218,7 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
         PrivacyUnavailable,
         NotAllowed,
         SinkUnavailable,
+        CopyUnavailable,
     ) as error:
         raise StartFailed(str(error)) from error
     except OSError as error:
@@ -237,6 +240,7 @@ async def _supervise(
         # Before the sealer, so that it ends after it: the stop and the last events still reach the sinks.
         await stack.enter_async_context(shipping(paths, snapshot, metrics))
         await stack.enter_async_context(sealing(paths, snapshot.workspace.audit))
+        await stack.enter_async_context(copying(paths, snapshot, metrics))
         await stack.enter_async_context(bookkeeping(paths))
         # A restored backup is cleaned before anything is served from it.
         await asyncio.to_thread(replay_erasures, paths)

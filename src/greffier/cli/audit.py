@@ -27,8 +27,7 @@ from greffier.audit.proofs import newest, prove, prove_growth
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.verification import CLOCK_STEP_MS, Report, Verification, first_at
-from greffier.cli import reveal
-from greffier.cli.audit_anchor import COMMANDS
+from greffier.cli import audit_anchor, audit_copies, reveal
 from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
@@ -38,7 +37,7 @@ from greffier.core.events import parse
 from greffier.storage.stores import Reader
 
 app = typer.Typer(help="Explain, verify, prove and export the evidence.", no_args_is_help=True)
-for _name, _command in COMMANDS.items():
+for _name, _command in (audit_anchor.COMMANDS | audit_copies.COMMANDS).items():
     app.command(_name)(_command)
 app.add_typer(reveal.app, name="reveal")
 
@@ -69,7 +68,9 @@ def verify_log(
     since: Annotated[str, typer.Option("--since", help="Only from this day or moment on, e.g. 2026-11-01.")] = "",
     kept: Annotated[
         list[Path] | None,
-        typer.Option("--kept", help="A checkpoint kept elsewhere, to be consistent with; repeatable."),
+        typer.Option(
+            "--kept", help="A checkpoint kept elsewhere, or a folder of them, to be consistent with; repeatable."
+        ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
     as_json: JsonOption = False,
@@ -77,7 +78,8 @@ def verify_log(
     """Compare journal, tiles and signed checkpoints, event by event."""
     with _explained(as_json):
         paths = _paths(workspace)
-        notes = [(str(path), _read(path)) for path in kept or ()]
+        files = [note for path in kept or () for note in (sorted(path.glob("*.note")) if path.is_dir() else [path])]
+        notes = [(str(path), _read(path)) for path in files]
         with _reader(paths) as reader:
             since_seq = first_at(reader, _moment(since) - CLOCK_STEP_MS) if since else 1
             verifiers = known_verifiers(paths)

@@ -86,6 +86,11 @@ class WorkspacePaths:
         return self.state / "sinks"
 
     @property
+    def copies(self) -> Path:
+        """How far the locked copies of the log are."""
+        return self.state / "copies"
+
+    @property
     def run(self) -> Path:
         """Sockets, pids and addresses of running processes, mode 0700."""
         return self.state / "run"

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from greffier.audit.copy_settings import CopySettings
 from greffier.audit.settings import AuditSettings
 from greffier.audit.sink_settings import SinkSettings
 from greffier.config.storage_settings import StorageSettings
@@ -102,6 +103,7 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     controller: ControllerSettings | None = None
     retention: tuple[RetentionRule, ...] = ()
     sinks: dict[Identifier, SinkSettings] = {}
+    copies: dict[Identifier, CopySettings] = {}
     storage: StorageSettings = StorageSettings()
     guardrails_service: ServiceSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -14,6 +14,7 @@ from greffier.cli.main import app
 from greffier.config.demo import write_demo
 from greffier.governance.documents.law import document_law
 from greffier.governance.incidents.law import incident_law
+from greffier.testing.object_storage import BUCKET, object_storage
 from greffier.testing.tsa import time_stamping_authority
 
 ROOT = Path(__file__).parents[3]
@@ -91,8 +92,16 @@ def judge(folder: Path) -> None:
         path.write_text(path.read_text().replace("TODO:", "We judged:"))
 
 
-def test_the_guide_to_evidence(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with time_stamping_authority(tmp_path_factory.mktemp("tsa")) as (address, ca):
+def test_the_guide_to_evidence(
+    shell: Shell, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with time_stamping_authority(tmp_path_factory.mktemp("tsa")) as (address, ca), object_storage() as storage:
+        monkeypatch.setenv("COPY_ACCESS_KEY", storage.access_key)
+        monkeypatch.setenv("COPY_SECRET_KEY", storage.secret_key)
+        shown = next(block for block in re.findall(r"```yaml\n(.*?)```", AUDIT, re.DOTALL) if "copies:" in block)
+        shown = re.sub(r"https://\S+", storage.url, shown).replace("acme-evidence", BUCKET)
+        settings = shell.folder / "greffier.yaml"
+        settings.write_text(settings.read_text() + shown.replace("eu-central-1", "us-east-1"))
         (shell.folder / "tsa-ca.pem").write_bytes(ca.read_bytes())
         for person, command in commands(AUDIT):
             stamped = sorted((shell.folder / ".greffier/log/timestamps").glob("*.tsr"))

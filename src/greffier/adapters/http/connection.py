@@ -14,7 +14,16 @@ _MAX_HEADERS = 256
 _OK = 200
 _SWITCHING = 101
 _KEPT_HEADERS = frozenset(
-    {b"content-type", b"retry-after", b"retry-after-ms", b"x-request-id", b"request-id", b"x-should-retry"}
+    {
+        b"content-type",
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-request-id",
+        b"request-id",
+        b"x-should-retry",
+        b"x-amz-object-lock-mode",
+        b"x-amz-object-lock-retain-until-date",
+    }
 )
 
 

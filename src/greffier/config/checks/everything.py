@@ -1,5 +1,6 @@
 """All checks between files, in the order of the folders."""
 
+from greffier.config.checks.copies import check_copies
 from greffier.config.checks.guardrails import check_guardrails
 from greffier.config.checks.models import check_models
 from greffier.config.checks.policies import check_policies
@@ -19,6 +20,7 @@ _CHECKS = (
     check_guardrails,
     check_prompts,
     check_sinks,
+    check_copies,
     check_privacy,
 )
 
