@@ -1,7 +1,7 @@
 """Join the long-lived collaborators with one snapshot. Every concrete class meets here and nowhere else."""
 
 from collections.abc import Iterable
-from random import SystemRandom
+from random import Random
 
 from greffier.app.plant import Plant
 from greffier.boundary.trail import Evidence
@@ -48,7 +48,8 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
         outside=plant.own_detectors.for_snapshot(snapshot, providers),
         service=plant.guard_services.for_settings(workspace.guardrails_service),
     )
-    router = Router(snapshot.models, snapshot.deployments, plant.health, SystemRandom(), clock)
+    randomness = Random()  # noqa: S311 - spreads load and hides nothing; the kernel would be asked for every request
+    router = Router(snapshot.models, snapshot.deployments, plant.health, randomness, clock)
     entrance = Entrance(
         authenticators=Authenticators(plant.directory, _tokens(plant, snapshot)),
         policy=PolicyDecisionPoint(

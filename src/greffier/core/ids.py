@@ -1,7 +1,8 @@
 """Identifiers: time-ordered, opaque, safe in URLs and logs."""
 
-import os
 import time
+
+from greffier.core.randomness import random_bytes
 
 _TIMESTAMP_BITS = 48
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford, lower case: no letters that are read as digits
@@ -14,6 +15,6 @@ def new_id(prefix: str) -> str:
     The first 48 bits are the Unix time in milliseconds, the other 80 bits are random, so identifiers sort by time
     and cannot be guessed.
     """
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(random_bytes(10), "big")
     pairs = [_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)]
     return f"{prefix}_{''.join(pairs)}"

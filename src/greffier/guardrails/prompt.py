@@ -1,6 +1,5 @@
 """The prompt boundary: the gateway's instructions, the caller's, and text from outside are kept apart and marked."""
 
-import secrets
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Literal
@@ -10,6 +9,7 @@ import msgspec
 from greffier.core.chat import ChatRequest, Message, TextPart
 from greffier.core.errors import Code
 from greffier.core.prompt import Prompt
+from greffier.core.randomness import random_bytes
 from greffier.core.rulings import Allow, Deny, Ruling
 from greffier.guardrails.detectors.leak import Shingles
 from greffier.guardrails.hidden import sanitise
@@ -66,8 +66,8 @@ def place_prompt(
             "Remove the messages with role 'system' or 'developer'.",
             param="messages",
         )
-    token = f"c-{secrets.token_hex(6)}" if canary and prompt is not None else ""
-    nonce = secrets.token_hex(4)
+    token = f"c-{random_bytes(6).hex()}" if canary and prompt is not None else ""
+    nonce = random_bytes(4).hex()
     messages: list[Message] = []
     marked = False
     for message in request.messages:
