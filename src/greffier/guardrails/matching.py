@@ -35,6 +35,7 @@ class Pattern(msgspec.Struct, frozen=True):
         expression: RE2 syntax; finds the exact span.
         trigger: A cheaper expression that matches wherever ``expression`` does; empty takes ``expression`` itself.
             RE2 and Hyperscan must read it alike, so it holds literals, classes and alternatives only.
+        also: A second trigger; the pattern is looked at only when both matched somewhere in the text.
         gate: A coarse expression that every match implies; patterns with the same gate are looked at only when it
             matched. It keeps the first automaton small, which is what makes a start and a snapshot swap quick.
         group: Group whose span is the finding; 0 is the whole match.
@@ -46,6 +47,7 @@ class Pattern(msgspec.Struct, frozen=True):
     id: str
     expression: str
     trigger: str = ""
+    also: str = ""
     gate: str = ""
     group: int = 0
     ignore_case: bool = False
@@ -97,7 +99,41 @@ class Spans:
         return True
 
 
-_CHUNK = 8  # compile time of an automaton grows faster than its number of patterns
+_CHUNK = 24  # compile time of an automaton grows faster than its number of patterns
+
+
+class _Stage:
+    """One automaton over the triggers of some patterns, and the gates behind which others wait."""
+
+    def __init__(self, patterns: Sequence[Pattern], indexes: Sequence[int], gates: Sequence[str] = ()) -> None:
+        triggers: dict[tuple[str, bool], list[int]] = {}
+        self._both: list[tuple[frozenset[int], int]] = []
+        for index in indexes:
+            pattern = patterns[index]
+            alone = triggers.setdefault((pattern.trigger or pattern.expression, pattern.ignore_case), [])
+            if not pattern.also:
+                alone.append(index)
+        for index in indexes:
+            pattern = patterns[index]
+            if pattern.also:
+                second = (pattern.also, pattern.ignore_case)
+                triggers.setdefault(second, [])
+                places = list(triggers)
+                first = (pattern.trigger or pattern.expression, pattern.ignore_case)
+                self._both.append((frozenset({places.index(first), places.index(second)}), index))
+        self._alone = list(triggers.values())
+        self._scan = _automaton((*triggers, *((gate, False) for gate in gates)))
+
+    def look(self, data: bytes) -> tuple[list[int], list[int]]:
+        """Indexes of patterns that may match, and which gates are open."""
+        hits = self._scan(data)
+        if not hits:
+            return hits, hits
+        known = len(self._alone)
+        found = [index for hit in hits if hit < known for index in self._alone[hit]]
+        if self._both:
+            found += [index for needed, index in self._both if needed.issubset(hits)]
+        return found, [hit - known for hit in hits if hit >= known]
 
 
 class PatternSet:
@@ -108,36 +144,32 @@ class PatternSet:
 
         Args:
             patterns: Their order is the order of results within a stage.
-            exact_only: Run every pattern with RE2, for patterns written by operators in RE2's dialect.
+            exact_only: Let RE2 alone decide, for patterns written by operators in RE2's dialect.
         """
         self.patterns = tuple(patterns)
-        self._exact_only = exact_only
         self._exact = tuple(_compiled(pattern.expression, pattern.ignore_case) for pattern in self.patterns)
+        self._filter = _re2_filter(tuple((p.expression, p.ignore_case) for p in patterns)) if exact_only else None
         if exact_only:
             return
-        self._first, self._open = self._stage([i for i, p in enumerate(self.patterns) if not p.gate])
         gates: dict[str, list[int]] = {}
         for index, pattern in enumerate(self.patterns):
             if pattern.gate:
                 gates.setdefault(pattern.gate, []).append(index)
-        self._gates = _automaton(tuple((gate, False) for gate in gates))
+        self._first = _Stage(self.patterns, [i for i, p in enumerate(self.patterns) if not p.gate], tuple(gates))
         self._gated = [
-            [self._stage(indexes[at : at + _CHUNK]) for at in range(0, len(indexes), _CHUNK)]
+            [_Stage(self.patterns, indexes[at : at + _CHUNK]) for at in range(0, len(indexes), _CHUNK)]
             for indexes in gates.values()
         ]
 
-    def _stage(self, indexes: list[int]) -> tuple[Any, list[int]]:
-        chosen = [self.patterns[index] for index in indexes]
-        return _automaton(tuple((p.trigger or p.expression, p.ignore_case) for p in chosen)), indexes
-
     def candidates(self, text: Text) -> list[int]:
         """Indexes of patterns that may match."""
-        if self._exact_only:
-            return list(range(len(self.patterns)))
-        found = [self._open[at] for at in self._first(text.data)]
-        for gate in self._gates(text.data):
-            for automaton, indexes in self._gated[gate]:
-                found += [indexes[at] for at in automaton(text.data)]
+        if self._filter is not None:
+            possible: list[int] = self._filter(text.data)
+            return possible
+        found, gates = self._first.look(text.data)
+        for gate in gates:
+            for stage in self._gated[gate]:
+                found += stage.look(text.data)[0]
         return found
 
     def matches(self, index: int, text: Text) -> Iterator[Any]:
@@ -157,11 +189,15 @@ class PatternSet:
 
 @lru_cache(maxsize=4096)
 def _compiled(expression: str, ignore_case: bool) -> Any:
+    return re2.compile(expression, _options(ignore_case))
+
+
+def _options(ignore_case: bool) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = not ignore_case
     options.max_mem = 64 << 20
-    return re2.compile(expression, options)
+    return options
 
 
 @lru_cache(maxsize=64)
@@ -244,3 +280,22 @@ def _re2_set(triggers: tuple[tuple[str, bool], ...]) -> Any:
         return sorted(automaton.Match(data) or ())  # None when nothing matched
 
     return scan
+
+
+@lru_cache(maxsize=64)
+def _re2_filter(expressions: tuple[tuple[str, bool], ...]) -> Any:
+    """Which patterns hold literals that the text lacks, worked out by RE2 itself: no second dialect can disagree.
+
+    A pattern without literals is always a candidate.
+    """
+    if not expressions:
+        return lambda _data: []
+    index = re2.Filter()
+    for expression, ignore_case in expressions:
+        index.Add(expression, _options(ignore_case))
+    index.Compile()
+
+    def candidates(data: bytes) -> list[int]:
+        return sorted(index.Match(data, potential=True) or ())
+
+    return candidates

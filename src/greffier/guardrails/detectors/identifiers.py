@@ -144,7 +144,8 @@ def _phone(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
 
 
 def _scheme_pattern(scheme: national_ids.Scheme) -> Pattern:
-    return Pattern(f"id-{scheme.id.lower()}", scheme.shape, gate=_DIGITS, ignore_case=True, type=scheme.type)
+    gate = _DIGIT if scheme.id in _FEW_DIGITS else _SIX_DIGITS
+    return Pattern(f"id-{scheme.id.lower()}", scheme.shape, gate=gate, ignore_case=True, type=scheme.type)
 
 
 def _scheme_check(scheme: national_ids.Scheme) -> Check:
@@ -204,7 +205,10 @@ _CHECKS: dict[str, Check] = {
     "phone": _phone,
     **papers.CHECKS,
 }
-_DIGITS = "[0-9]"  # gate of everything that holds a digit: most prompts have none and skip the rest
+# Gates of what holds a digit, or six with little between them: most texts have none, or a date and a price.
+_DIGIT = "[0-9]"
+_SIX_DIGITS = "[0-9](?:[ ()./A-Za-z+-]{0,4}[0-9]){5}"
+_FEW_DIGITS = frozenset({"DE_PERSO", "IT_CF", "MT_ID"})  # letters may stand for most of their digits
 
 
 class Identifiers:

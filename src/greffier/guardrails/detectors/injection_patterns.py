@@ -12,7 +12,7 @@ from greffier.guardrails.packs import read_pack
 _GAP = r"[^.!?\n]{0,40}?"
 _OTHER = r"[^\p{L}]"
 
-_PROMPT_WORDS = (  # every reveal rule needs one of these, so they make a trigger that rarely fires
+_PROMPT_WORDS = (  # every reveal rule needs one of these
     "prompt|instruction|instrukt|instrucci|istruzion|instructie|anweisung|vorgabe|consigne|directive|direttiv|directric"
     "|directiv|guideline|richtlin|richtlijn|rules|regel|regle|regla|regole|system|sistema|systeem|preamble|indicacion"
     "|opdracht|above|before|uber|davor|dessus|precede|arriba|anterior|sopra|precedente|hierboven|boven|linee guida"
@@ -37,6 +37,7 @@ def override_patterns() -> Iterator[Pattern]:
             f"reveal-{lang}",
             rf"(?:^|{_OTHER})(?:{words['reveal_verbs']}){_OTHER}[^.!?\n]{{0,60}}?(?:{words['reveal_nouns']})(?:{_OTHER}|$)",
             trigger=_PROMPT_WORDS,
+            also=_first_words(words["reveal_verbs"]),
             ignore_case=True,
             score=0.8,
             type="prompt_injection",

@@ -103,7 +103,10 @@ class InjectionRules:
 
 def _plain(pattern: Pattern) -> Pattern:
     return msgspec.structs.replace(
-        pattern, expression=unaccented(pattern.expression), trigger=unaccented(pattern.trigger)
+        pattern,
+        expression=unaccented(pattern.expression),
+        trigger=unaccented(pattern.trigger),
+        also=unaccented(pattern.also),
     )
 
 
