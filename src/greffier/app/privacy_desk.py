@@ -9,7 +9,15 @@ import msgspec
 from greffier.app.recording import operator, record_act
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
-from greffier.app.stores import data_entries, may_hold_content, open_content, open_keys, open_privacy, open_reader
+from greffier.app.stores import (
+    data_entries,
+    may_hold_content,
+    open_content,
+    open_erasures,
+    open_keys,
+    open_privacy,
+    open_reader,
+)
 from greffier.app.subject_stores import (
     BackupConnector,
     ContentConnector,
@@ -97,6 +105,7 @@ def open_office(paths: WorkspacePaths) -> Iterator[Office]:
     """Open everything, and close it again.
 
     Raises:
+        NotAllowed: The content has seen erasures that the ledger does not know.
         PrivacyUnavailable: A database of data protection cannot be opened.
         ContentUnavailable: The content cannot be opened.
         KeyStoreUnavailable: The key store cannot be opened.
@@ -108,8 +117,10 @@ def open_office(paths: WorkspacePaths) -> Iterator[Office]:
         stack.callback(content.close)
         keys = open_keys(paths)
         stack.callback(keys.close)
-        erasures = SqlErasureLedger(paths)
+        erasures = open_erasures(paths)
         stack.callback(erasures.close)
+        if erasures.returned:  # the database went back in time, and nobody has noticed before us
+            _replay(paths, content, erasures)
         yield Office(
             paths=paths,
             content=content,
@@ -176,17 +187,40 @@ def replay_erasures(paths: WorkspacePaths) -> int:
     if not may_hold_content(paths) and not paths.erasures_db.exists():
         return 0
     content = open_content(paths)
-    ledger = SqlErasureLedger(paths)
     try:
-        before = content.applied()
-        count = replay(ledger, content) + _forget_again(paths, ledger)
-        if content.applied() != before:
-            details: dict[str, str | int | bool] = {"from": before, "to": content.applied(), "erased": count}
-            record_act(paths, "restore.replay", "content", details=details)
-        return count
+        ledger = open_erasures(paths)
+        try:
+            return _replay(paths, content, ledger)
+        finally:
+            ledger.close()
     finally:
-        ledger.close()
         content.close()
+
+
+def _replay(paths: WorkspacePaths, content: SqlContentStore, ledger: SqlErasureLedger) -> int:
+    before = content.applied()
+    count = replay(ledger, content) + _forget_again(paths, ledger)
+    if content.applied() != before:
+        details: dict[str, str | int | bool] = {"from": before, "to": content.applied(), "erased": count}
+        record_act(paths, "restore.replay", "content", details=details)
+    return count
+
+
+def follow_erasures(paths: WorkspacePaths) -> int:
+    """Bring this machine's copy of the ledger of erasures up to date; return how much was erased again.
+
+    Erases again where the database had gone back in time under running gateways (a failover that lost its last
+    commits, a restore): it has the lines back from the copy then.
+
+    Raises:
+        NotAllowed: As `replay_erasures`.
+        PrivacyUnavailable: Likewise.
+        ContentUnavailable: Likewise.
+        KeyStoreUnavailable: Likewise.
+    """
+    ledger = open_erasures(paths)
+    ledger.close()
+    return replay_erasures(paths) if ledger.returned else 0
 
 
 def _forget_again(paths: WorkspacePaths, ledger: SqlErasureLedger) -> int:

@@ -15,6 +15,7 @@ from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import Administration
 from greffier.storage.content import SqlContentStore
+from greffier.storage.erasures import SqlErasureLedger
 from greffier.storage.incidents import SqlIncidents
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.privacy_db import PrivacyDatabase
@@ -121,6 +122,26 @@ def open_privacy(paths: WorkspacePaths) -> PrivacyDatabase:
     """
     with _as(PrivacyUnavailable):
         return stores_of(paths).privacy()
+
+
+def open_erasures(paths: WorkspacePaths) -> SqlErasureLedger:
+    """What was erased, for ever.
+
+    Raises:
+        PrivacyUnavailable: It cannot be opened.
+    """
+    with _as(PrivacyUnavailable):
+        return stores_of(paths).erasures()
+
+
+def is_shared(paths: WorkspacePaths) -> bool:
+    """Whether the stores are in a database that several machines may share.
+
+    Raises:
+        PrivacyUnavailable: The settings cannot be read.
+    """
+    with _as(PrivacyUnavailable):
+        return storage_in_force(paths).url is not None
 
 
 def open_incidents(paths: WorkspacePaths) -> SqlIncidents:

@@ -18,6 +18,7 @@ import msgspec
 
 from greffier.app.chronicle import chronicling
 from greffier.app.copying import copying
+from greffier.app.following import following_erasures
 from greffier.app.privacy_desk import replay_erasures
 from greffier.app.processes import raise_file_limit
 from greffier.app.retention import InForce, retention
@@ -244,6 +245,7 @@ async def _supervise(
         await stack.enter_async_context(bookkeeping(paths))
         # A restored backup is cleaned before anything is served from it.
         await asyncio.to_thread(replay_erasures, paths)
+        await stack.enter_async_context(following_erasures(paths))
         await stack.enter_async_context(retention(paths, InForce(paths, snapshot)))
         host, port = listener.getsockname()[:2]
         await chronicle.started(host, port, len(workers), snapshot)

@@ -12,6 +12,7 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
 from greffier.storage.administration import Administration
 from greffier.storage.content import SqlContentStore, open_content_store
+from greffier.storage.erasures import SqlErasureLedger, SqliteErasureLedger
 from greffier.storage.incidents import SqlIncidents, SqliteIncidents
 from greffier.storage.inventory import state_entries
 from greffier.storage.journal import SqliteJournal, SqliteJournalReader
@@ -88,6 +89,14 @@ class Stores(Protocol):
         """
         ...
 
+    def erasures(self) -> SqlErasureLedger:
+        """What was erased, for ever.
+
+        Raises:
+            PrivacyUnavailable: It cannot be opened.
+        """
+        ...
+
     def incidents(self) -> SqlIncidents:
         """The register of incidents and breaches.
 
@@ -158,6 +167,10 @@ class SqliteStores:
     def privacy(self) -> PrivacyDatabase:
         """See `Stores`."""
         return open_privacy(self._paths)
+
+    def erasures(self) -> SqlErasureLedger:
+        """See `Stores`."""
+        return SqliteErasureLedger(self._paths.erasures_db)
 
     def incidents(self) -> SqlIncidents:
         """See `Stores`."""

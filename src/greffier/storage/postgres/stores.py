@@ -14,6 +14,7 @@ from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch
 from greffier.storage.content import CONTENT_ROOT_KEY, SqlContentStore
 from greffier.storage.content_keys import ContentKeys
 from greffier.storage.content_root import FileKeyWrapper
+from greffier.storage.erasures import CopiedErasureLedger, SqlErasureLedger
 from greffier.storage.incidents import SqlIncidents
 from greffier.storage.inventory import DATABASE, state_entries
 from greffier.storage.keys import SqlKeyStore
@@ -75,6 +76,11 @@ class PostgresStores:
         """See `Stores`."""
         self._check(PrivacyUnavailable)
         return PrivacyDatabase(self._database.engine())
+
+    def erasures(self) -> SqlErasureLedger:
+        """See `Stores`: in the database, with a copy on this machine."""
+        self._check(PrivacyUnavailable)
+        return CopiedErasureLedger(self._database.engine(), self._paths.erasures_db)
 
     def incidents(self) -> SqlIncidents:
         """See `Stores`."""
