@@ -111,6 +111,7 @@ class Verification:
         self._first = 1
         self._dropped_seq = 0
         self._pruned_to = 1
+        self._hidden = 0
         self._frontier = Frontier()
         self._upper: list[list[bytes]] = []
 
@@ -134,7 +135,7 @@ class Verification:
             self._upper_tiles(sealed)
             for checkpoint, name in self._heads:
                 self._error("missing", f"{name} signs {checkpoint.size} events; the log has {sealed}")
-            self._tail(sealed)
+            self._check_counter(self._tail(sealed))
             if self._dropped_seq >= self._pruned_to:
                 message = (
                     f"the journal begins with event {self._first}, and no record says that earlier ones were pruned"
@@ -227,6 +228,7 @@ class Verification:
     def _tile(self, index: int, width: int) -> None:
         first = index * WIDTH + 1
         rows = {row.seq: row.data for row in self._reader.read(first, width) if row.seq < first + width}
+        self._hidden = self._hidden or next((seq for seq in rows if seq < self._first), 0)
         own = [leaf_hash(rows[seq]) if seq in rows else None for seq in range(first, first + width)]
         try:
             leaves = self._store.tile(0, index, width)
@@ -305,7 +307,17 @@ class Verification:
             for seq in self._reader.misfiled(first, max(rows) - first + 1):
                 self._error("misfiled", f"the look-up columns of event {seq} differ from the event", seq)
 
-    def _tail(self, sealed: int) -> None:
+    def _check_counter(self, last: int) -> None:
+        """What the journal says of its own extent must be what is there; it is asked after the last event was read."""
+        counted = self._reader.size()
+        if counted < last:
+            self._error("missing", f"the journal counts {counted} events, though there are {last}", counted + 1)
+        if self._hidden:
+            message = f"the journal says that it begins with event {self._first}, though event {self._hidden} is there"
+            self._error("misfiled", message, self._hidden)
+
+    def _tail(self, sealed: int) -> int:
+        """Compare what is not sealed yet; return the last event's number."""
         expected = sealed + 1
         while chunk := self._reader.read(expected, 1024):
             for row in chunk:
@@ -313,6 +325,7 @@ class Verification:
                     self._error("missing", f"event {expected} is missing from the journal", expected)
                 expected = row.seq + 1
             self._check_events({row.seq: row.data for row in chunk})
+        return expected - 1
 
 
 def first_at(reader: JournalReader, ts_ms: int) -> int:
