@@ -8,6 +8,7 @@ from greffier.adapters.detectors.judge import JudgeDetector
 from greffier.adapters.detectors.remote import RemoteGuard
 from greffier.adapters.http import BadHeader, BadUrl, Origin
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret, resolve_value
+from greffier.app.optional import ClosableDetector, onnx_classifier
 from greffier.config.snapshot import Snapshot
 from greffier.core.errors import Code, GreffierError
 from greffier.guardrails.ports import OutsideDetector
@@ -16,6 +17,9 @@ from greffier.llm.ports import Provider
 
 _NAME = Origin("http", "guard-service.invalid", 80)
 """What the ``host`` header says where there is a socket and no host."""
+
+
+_Own = JudgeDetector | ClosableDetector
 
 
 class GuardServices:
@@ -56,8 +60,8 @@ class OwnDetectors:
 
     def __init__(self, base: Path) -> None:
         self._base = base
-        self._built: dict[str, tuple[DetectorSettings, Provider | None, OutsideDetector]] = {}
-        self._retired: list[OutsideDetector] = []
+        self._built: dict[str, tuple[DetectorSettings, Provider | None, _Own]] = {}
+        self._retired: list[_Own] = []
 
     def for_snapshot(self, snapshot: Snapshot, providers: Mapping[str, Provider]) -> dict[str, OutsideDetector]:
         """The detectors by name.
@@ -65,7 +69,7 @@ class OwnDetectors:
         Raises:
             GreffierError: A URL cannot be used, or a variable or token is missing.
         """
-        wanted: dict[str, tuple[DetectorSettings, Provider | None, OutsideDetector]] = {}
+        wanted: dict[str, tuple[DetectorSettings, Provider | None, _Own]] = {}
         for name, settings in snapshot.detectors.items():
             provider = providers.get(settings.deployment) if settings.deployment else None
             known = self._built.get(name)
@@ -80,14 +84,14 @@ class OwnDetectors:
     async def close(self) -> None:
         """Close all connections."""
         for detector in (*self._retired, *(entry[2] for entry in self._built.values())):
-            if isinstance(detector, HttpDetector):
+            if not isinstance(detector, JudgeDetector):  # its provider is closed by whoever opened it
                 await detector.close()
 
 
-def _own(
-    name: str, settings: DetectorSettings, provider: Provider | None, snapshot: Snapshot, base: Path
-) -> OutsideDetector:
+def _own(name: str, settings: DetectorSettings, provider: Provider | None, snapshot: Snapshot, base: Path) -> _Own:
     timeout_s = settings.timeout_ms / 1000
+    if settings.kind == "onnx":
+        return onnx_classifier(name, settings, base)
     if settings.kind == "judge":
         if provider is None or settings.deployment is None:
             reason = f"the judge '{name}' has no deployment to ask"

@@ -9,6 +9,9 @@ from typing import Literal, Protocol, cast
 
 from greffier.boundary.ports import Observer
 from greffier.core.clock import Clock
+from greffier.core.errors import Code, GreffierError
+from greffier.guardrails.ports import OutsideDetector
+from greffier.guardrails.settings import DetectorSettings
 from greffier.identity.ports import JwksLocation, JwksSource
 from greffier.limits.ports import LimitState
 
@@ -50,6 +53,34 @@ def shared_limits(
     module = import_module("greffier.adapters.limits.valkey")
     state = module.ValkeyLimitState(url, clock, lease_ms=lease_ms, on_unavailable=on_unavailable, hold_ttl_s=hold_ttl_s)
     return cast("LimitState", state)
+
+
+class ClosableDetector(OutsideDetector, Protocol):
+    """A detector that holds something open."""
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+def onnx_classifier(name: str, settings: DetectorSettings, base: Path) -> ClosableDetector:
+    """A classifier from a model file.
+
+    Raises:
+        GreffierError: The libraries are not installed, or the files cannot be used.
+    """
+    try:
+        module = import_module("greffier.adapters.detectors.onnx_text")
+    except ImportError as error:
+        raise GreffierError(
+            Code.GUARDRAIL_UNAVAILABLE,
+            f"the detector '{name}' needs the extra 'onnx', which is not installed",
+            "Install it: pip install 'greffier[onnx]'.",
+        ) from error
+    classifier = module.OnnxClassifier(
+        name, settings.onnx, base, timeout_s=settings.timeout_ms / 1000, max_chars=settings.max_chars
+    )
+    return cast("ClosableDetector", classifier)
 
 
 def traces(endpoint: str, sample_percent: int) -> ClosableObserver:

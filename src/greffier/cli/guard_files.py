@@ -5,6 +5,7 @@ from typing import NoReturn, get_args
 
 import msgspec
 
+from greffier.app.optional import onnx_classifier
 from greffier.cli.output import Exit, err, fail
 from greffier.config.bundle import MAX_BUNDLE_BYTES, BundleContent, build, parse_bundle
 from greffier.config.default_screen import default_screen
@@ -33,14 +34,14 @@ def build_guard(place: Path, *, as_json: bool, named: bool = False) -> Guard:
     """The screens of a workspace or bundle; the built-in one outside a workspace that nobody named, which is said."""
     try:
         if place.is_file():
-            return guard_of(parse_bundle(_read(place, MAX_BUNDLE_BYTES, as_json=as_json)).content)
+            return guard_of(parse_bundle(_read(place, MAX_BUNDLE_BYTES, as_json=as_json)).content, place.parent)
         if not (place / "greffier.yaml").is_file():
             if named:
                 fail(f"{place} is neither a workspace nor a bundle", code=Exit.USAGE, as_json=as_json)
             if not as_json:
                 err.print(f"[dim]{place.resolve().name} is no workspace: the built-in screen is used[/]")
             return Guard({"default": default_screen()})
-        return guard_of(build(place).content)
+        return guard_of(build(place).content, place)
     except ConfigError as error:
         fail(str(error), "Run 'greffier config check' for every mistake.", code=Exit.CONFIG, as_json=as_json)
     except GreffierError as error:
@@ -52,9 +53,18 @@ def build_checker(place: Path, *, as_json: bool, named: bool = False) -> Checker
     return Checker(build_guard(place, as_json=as_json, named=named))
 
 
-def guard_of(content: BundleContent) -> Guard:
-    """The guard of a bundle."""
-    return Guard({"default": default_screen(), **content.screens}, content.topics)
+def guard_of(content: BundleContent, base: Path) -> Guard:
+    """The guard of a bundle, with its detectors from files; nothing is asked over a network.
+
+    Raises:
+        GreffierError: A screen names a detector that is elsewhere, or one that cannot be loaded.
+    """
+    from_files = {
+        name: onnx_classifier(name, settings, base)
+        for name, settings in content.detectors.items()
+        if settings.kind == "onnx"
+    }
+    return Guard({"default": default_screen(), **content.screens}, content.topics, outside=from_files)
 
 
 def read_cases(path: Path, *, as_json: bool) -> tuple[GuardCase, ...]:

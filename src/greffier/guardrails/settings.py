@@ -142,15 +142,43 @@ class TopicSettings(Settings, frozen=True, kw_only=True):
     examples: tuple[str, ...] = ()
 
 
+class PinnedFile(Settings, frozen=True, kw_only=True):
+    """A file beside the workspace, by path and by the digest it was reviewed with; any other content is refused."""
+
+    path: Annotated[str, Meta(min_length=1)]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class OnnxSettings(Settings, frozen=True, kw_only=True):
+    """A text classifier in ONNX form with its tokenizer (``tokenizer.json``).
+
+    ``labels``: the finding type of each output of the model, in order; empty for the harmless ones. ``max_tokens``: the
+    model's window; longer texts are classified in windows that share ``overlap_tokens``, and a text of more than
+    ``max_windows`` counts as not measured.
+    """
+
+    model: PinnedFile
+    tokenizer: PinnedFile
+    labels: Annotated[tuple[str, ...], Meta(min_length=1, max_length=1000)]
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    at_least: Score = 0.5
+    max_tokens: Annotated[int, Meta(ge=8, le=8192)] = 512
+    overlap_tokens: Annotated[int, Meta(ge=0, le=4096)] = 64
+    max_windows: Annotated[int, Meta(ge=1, le=4096)] = 64
+    max_mib: Annotated[int, Meta(ge=1, le=8192)] = 1024
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+
+
 class DetectorSettings(Settings, frozen=True, kw_only=True):
     """A detector of your own, which screens name like a built-in one.
 
     ``kind: http`` posts the texts to ``url``; ``kind: judge`` puts ``question`` to a deployment of the workspace, which
-    must be on premises, because texts reach it before any rule decides about them. ``types``: the finding types it may
-    report (a judge reports the first). A text longer than ``max_chars`` counts as not measured.
+    must be on premises, because texts reach it before any rule decides about them; ``kind: onnx`` runs a model file.
+    ``types``: the finding types it may report (a judge reports the first). A text longer than ``max_chars`` counts as
+    not measured.
     """
 
-    kind: Literal["http", "judge"]
+    kind: Literal["http", "judge", "onnx"]
     types: Annotated[tuple[str, ...], Meta(min_length=1)]
     timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 2000
     max_chars: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
@@ -158,6 +186,7 @@ class DetectorSettings(Settings, frozen=True, kw_only=True):
     token: SecretRef | None = None
     deployment: Identifier | None = None
     question: str = ""
+    onnx: OnnxSettings | None = None
 
 
 class GuardrailFile(Settings, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from greffier.config.checks.references import exists
 from greffier.config.problems import Path, Problem, closest, did_you_mean, quoted
 from greffier.config.workspace import Located, Sources
 from greffier.guardrails.ports import Provenance
-from greffier.guardrails.settings import DetectorSettings, ScreenSettings, TopicSettings
+from greffier.guardrails.settings import DetectorSettings, OnnxSettings, ScreenSettings, TopicSettings
 
 DETECTORS = (
     *("identifiers", "secrets", "injection", "topics", "leak", "health"),
@@ -159,6 +159,12 @@ def _own_detector(name: str, place: Located[DetectorSettings], sources: Sources)
         )
     if detector.kind == "http" and detector.url is None:
         yield place.problem((), "wrong_value", "An HTTP detector needs 'url'.", "Write 'url: https://HOST/PATH'.")
+    if (detector.kind == "onnx") != (detector.onnx is not None):
+        yield place.problem(
+            (), "wrong_value", "A detector of kind 'onnx', and no other, needs 'onnx'.", "Name its model and tokenizer."
+        )
+    elif detector.onnx is not None:
+        yield from _onnx(place, detector, detector.onnx)
     if detector.kind == "judge":
         if detector.deployment is None or not detector.question.strip():
             yield place.problem(
@@ -174,6 +180,29 @@ def _own_detector(name: str, place: Located[DetectorSettings], sources: Sources)
                     "Texts would reach an external model before any rule decides about them.",
                     "Use a deployment on premises.",
                 )
+
+
+def _onnx(place: Located[DetectorSettings], detector: DetectorSettings, onnx: OnnxSettings) -> Iterator[Problem]:
+    for index, label in enumerate(onnx.labels):
+        if label and label not in detector.types:
+            yield place.problem(
+                ("onnx", "labels", index),
+                "wrong_value",
+                f"The detector does not list {quoted(label)} among its types.",
+                "Add it to 'types', or leave the label empty if it means that nothing was found.",
+            )
+    for kind in detector.types:
+        if kind not in onnx.labels:
+            yield place.problem(
+                ("types",), "wrong_value", f"No label of the model stands for {quoted(kind)}.", "Correct 'labels'."
+            )
+    if onnx.overlap_tokens * 2 > onnx.max_tokens:
+        yield place.problem(
+            ("onnx", "overlap_tokens"),
+            "wrong_value",
+            "Windows would share more than half of their tokens.",
+            "Make 'overlap_tokens' at most half of 'max_tokens'.",
+        )
 
 
 def _detectors(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem]:
