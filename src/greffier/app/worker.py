@@ -34,7 +34,6 @@ from greffier.guardrails import automata
 from greffier.guardrails.ports import DetectorError
 from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
-from greffier.pipeline.visit import all_closed
 from greffier.policy.standing import LedgerUnavailable
 from greffier.storage.spend import SpendUnavailable
 from greffier.telemetry.logs import configure_logs
@@ -110,7 +109,6 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        await all_closed()
         await door.close()
         await plant.close()
 

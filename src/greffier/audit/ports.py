@@ -35,7 +35,7 @@ class Journal(Protocol):
         """Return once the event is on stable storage.
 
         Called after the rulings it describes and before their effect. Many callers' events share one commit. The
-        caller's cancellation does not undo the write.
+        event is on its way before this waits for the first time, so cancelling the caller does not undo the write.
 
         Args:
             event: What happened.

@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -88,19 +88,28 @@ class Trail:
         self._concluded = False
         self._began_ns = time.perf_counter_ns()
         self.upstream_us = 0
-        self.facts = RequestFacts(
-            surface=arrival.surface,
-            bundle=evidence.bundle,
-            release=evidence.release,
-            peer=evidence.reference("peer", arrival.peer) if arrival.peer else "",
-            correlation_id=arrival.correlation_id,
-            trace_id=arrival.traceparent[3:35],
-        )
+        self._known: dict[str, Any] = {
+            "surface": arrival.surface,
+            "bundle": evidence.bundle,
+            "release": evidence.release,
+            "peer": evidence.reference("peer", arrival.peer) if arrival.peer else "",
+            "correlation_id": arrival.correlation_id,
+            "trace_id": arrival.traceparent[3:35],
+        }
+        self._facts: RequestFacts | None = None
         self.tenant = ""
 
     def learn(self, **facts: object) -> None:
         """Add facts a stage has established."""
-        self.facts = msgspec.structs.replace(self.facts, **facts)
+        self._known.update(facts)
+        self._facts = None
+
+    @property
+    def facts(self) -> RequestFacts:
+        """What is known so far."""
+        if self._facts is None:
+            self._facts = RequestFacts(**self._known)
+        return self._facts
 
     def ruled(self, point: Point, ruling: Ruling[T], us: int) -> None:
         """Note a ruling."""
@@ -138,7 +147,8 @@ class Trail:
     @property
     def _risk(self) -> RiskClass:
         """Decides what happens when the record cannot be written; unknown counts as high."""
-        return self.facts.risk_class or "high"
+        risk: RiskClass = self._known.get("risk_class") or "high"
+        return risk
 
     def elapsed_us(self) -> int:
         """Microseconds since the request arrived."""

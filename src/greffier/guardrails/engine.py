@@ -6,7 +6,7 @@ import msgspec
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.matching import Spans
-from greffier.guardrails.normalise import View, views
+from greffier.guardrails.normalise import View, Views, views
 from greffier.guardrails.ports import Detector, DetectorError, Measured, Passage, ScoringDetector
 
 
@@ -22,8 +22,13 @@ class Engine:
         kept = tuple(detector for detector in self.detectors if detector.name not in names)
         return Engine(kept) if 0 < len(kept) < len(self.detectors) else self
 
-    def measure(self, passage: Passage) -> Measured:
-        """Examine the passage as written and as a reader or model could decode it."""
+    def measure(self, passage: Passage, read: Views | None = None) -> Measured:
+        """Examine the passage as written and as a reader or model could decode it.
+
+        Args:
+            passage: What to examine.
+            read: Its `views`, where the caller has them already.
+        """
         if not self.detectors:  # all of them work in another process
             return _CLEAN
         found: list[Finding] = []
@@ -33,7 +38,7 @@ class Engine:
                 found += detector.examine(passage)
             except DetectorError:
                 failed.append(detector.name)
-        decoded, hidden = views(passage.text)
+        decoded, hidden = read or views(passage.text)
         found += hidden
         for view in decoded:
             self._examine_view(passage, view, found, failed)

@@ -48,7 +48,11 @@ class View:
         self.touched = touched
 
 
-def views(text: str, depth: int = _DEPTH) -> tuple[tuple[View, ...], tuple[Finding, ...]]:
+Views = tuple[tuple[View, ...], tuple[Finding, ...]]
+"""The views worth examining, and findings about hidden characters."""
+
+
+def views(text: str, depth: int = _DEPTH) -> Views:
     """Return the views worth examining, and findings about hidden characters."""
     if _plain_western(text):
         return _ascii_views(text, depth), ()

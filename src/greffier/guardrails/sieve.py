@@ -13,7 +13,7 @@ from greffier.guardrails.detectors.leak import prompt_leaks
 from greffier.guardrails.engine import Engine, is_entity
 from greffier.guardrails.links import LinkHosts
 from greffier.guardrails.memory import Memory
-from greffier.guardrails.normalise import views
+from greffier.guardrails.normalise import View, Views, views
 from greffier.guardrails.outside import Outside
 from greffier.guardrails.ports import Measured, OutsideDetector, Passage, Provenance
 from greffier.guardrails.prompt import Placed
@@ -90,14 +90,16 @@ class Sieve:
     def measure(self, text: str, provenance: Provenance, lang: str = "") -> list[Decided]:
         """Measure one text; the findings are the caller's to keep."""
         passage = Passage(text, provenance, lang)
-        measured = self._measured(passage)
+        placed = self._placed if self._screen.watches_leaks else None
+        read = None if placed is None else views(text)
+        measured = self._measured(passage, read)
         if self._screen.outside:
             measured = self.outside.joined(passage, measured)
         if measured.failed:
             self.failed += measured.failed
         findings = list(measured.findings)
-        if self._placed is not None and self._screen.watches_leaks:
-            findings += self._leaks(text, self._placed)
+        if placed is not None and read is not None:
+            findings += self._leaks(text, placed, read[0])
         if self._direction == "output" and self._screen.links is not None:
             findings += self._screen.links.examine(text)
         for extra in self._extras:
@@ -109,24 +111,24 @@ class Sieve:
         """Decide about a finding that stands in no single text, and keep it."""
         self.decided.append(self._screen.rules[self._direction].decide(finding, provenance))
 
-    def _measured(self, passage: Passage) -> Measured:
+    def _measured(self, passage: Passage, read: Views | None) -> Measured:
         """What the detectors of this process find; texts that a tenant's requests repeat are measured once."""
         screen = self._screen
         place = screen.memory.place(self._tenant, passage) if self._tenant else None
         engine = screen.engines[self._direction]
         if place is None:
-            return engine.measure(passage)
+            return engine.measure(passage, read)
         measured = screen.memory.recall(place)
         if measured is None:
-            measured = engine.measure(passage)
+            measured = engine.measure(passage, read)
             screen.memory.keep(place, measured)
         return measured
 
     @staticmethod
-    def _leaks(text: str, placed: Placed) -> Iterator[Finding]:
+    def _leaks(text: str, placed: Placed, decoded: tuple[View, ...]) -> Iterator[Finding]:
         """Copies of the prompt in the text as written and in its decoded views."""
         yield from prompt_leaks(text, placed.canary, placed.shingles)
-        for view in views(text)[0]:
+        for view in decoded:
             for finding in prompt_leaks(view.text, placed.canary, placed.shingles):
                 start, end = view.origin(finding.start, finding.end)
                 yield msgspec.structs.replace(finding, start=start, end=end, view=view.name)

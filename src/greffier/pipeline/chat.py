@@ -92,13 +92,17 @@ class ChatPipeline:
         context = await self._entrance.identify(visit, arrival)
         request = enforce_now(trail, Point.DECODE, decode)
         grant = self._entrance.permit(visit, context, ask_of(request), request.end_user)
-        need = self._need(request, grant)
+        prompt_tokens = estimate_prompt(request)
+        need = self._need(request, grant, prompt_tokens)
         await self._entrance.reserve(visit, context, grant, need)
         screening_input = self._reviews.screen(visit, arrival, context, grant, request)
         screened = await enforce(trail, Point.SCREEN_INPUT, screening_input)
         self._entrance.permit_data(visit, grant, screened.data_classes)
         placed = enforce_now(trail, Point.GROUND, lambda: self._grounding.place(screened, grant))
-        route = enforce_now(trail, Point.CHOOSE, lambda: self._router.choose(grant, self._needs(context, screened)))
+        tokens = prompt_tokens if screened.request is request else estimate_prompt(screened.request)
+        route = enforce_now(
+            trail, Point.CHOOSE, lambda: self._router.choose(grant, self._needs(context, screened, tokens))
+        )
         self._note_route(visit, placed, route, screened)
         parts = await self._capture.prompt(grant, arrival.request_id, placed.request)
         await trail.admit(parts, need.tokens, need.cost_micro or 0)
@@ -113,11 +117,10 @@ class ChatPipeline:
         response = await enforce(trail, Point.SCREEN_OUTPUT, screening)
         return await self._answer(visit, grant, response)
 
-    def _need(self, request: ChatRequest, grant: Grant) -> Need:
+    def _need(self, request: ChatRequest, grant: Grant, prompt_tokens: int) -> Need:
         """What to reserve: bounded by the dearest deployment that may answer, so that it can only be too much."""
-        prompt_tokens = estimate_prompt(request) + self._grounding.tokens(grant)
         price = self._router.worst_price(grant, RouteNeeds(capabilities=capabilities(request)))
-        return need_of(request, price, prompt_tokens, self._output_caps[grant.model])
+        return need_of(request, price, prompt_tokens + self._grounding.tokens(grant), self._output_caps[grant.model])
 
     async def _answer(self, visit: Visit, grant: Grant, response: ChatResponse) -> ChatAnswer:
         """Record the answer, then let it go."""
@@ -142,14 +145,14 @@ class ChatPipeline:
             data_classes=screened.data_classes,
         )
 
-    def _needs(self, context: RequestContext, screened: ScreenedInput) -> RouteNeeds:
+    def _needs(self, context: RequestContext, screened: ScreenedInput, prompt_tokens: int) -> RouteNeeds:
         """What the router must respect; obligations found by the screen bind every retry and fallback."""
         request = screened.request
         return RouteNeeds(
             capabilities=capabilities(request),
             data_classes=screened.data_classes,
             on_premises_only=screened.on_premises_only,
-            tokens=estimate_prompt(request) + (request.max_tokens or 1),
+            tokens=prompt_tokens + (request.max_tokens or 1),
             parameters=tuple(name for name in self._extra_parameters if name in request.params),
             sticky_key=f"{context.tenant}:{context.principal.credential_id}",
         )

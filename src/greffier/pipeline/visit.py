@@ -1,9 +1,7 @@
 """One request on its way through the pipeline, and what must be put in order however it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
+from types import TracebackType
 
 import msgspec
 
@@ -23,25 +21,13 @@ GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connec
 NOT_ANSWERED = Answered()
 """What the record says where no model was called: nothing used, nothing spent."""
 
-_closing: set[asyncio.Task[None]] = set()
-
-
-async def all_closed() -> None:
-    """Wait until every request whose caller hung up has been settled and recorded; part of a graceful stop."""
-    while _closing:
-        await asyncio.wait(_closing)
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run ``work`` to its end even if the awaiting task is cancelled meanwhile: a caller cannot undo a record."""
-    task = asyncio.ensure_future(work)
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
-    await asyncio.shield(task)
-
 
 class Visit:
-    """The trail of a request together with what it holds: both are closed exactly once, on every way out."""
+    """The trail of a request together with what it holds: both are closed exactly once, on every way out.
+
+    Closing needs no protection from a caller who hangs up meanwhile: settling never waits, and an event that was handed
+    to the journal becomes durable whoever stops waiting for it.
+    """
 
     def __init__(self, arrival: Arrival, evidence: Evidence, limits: Limits) -> None:
         self.trail = Trail(arrival, evidence)
@@ -112,9 +98,6 @@ class Visit:
             return  # logged by the trail; there is nobody left to tell
 
     async def _close(self, how: Ending, ruling: Deny | None) -> None:
-        await _to_the_end(self._settle_and_conclude(how, ruling))
-
-    async def _settle_and_conclude(self, how: Ending, ruling: Deny | None) -> None:
         charged: int | None = None
         if self.hold is not None:
             spent = self._spent()
@@ -131,6 +114,32 @@ class Visit:
         return Spent(None, None) if self.trail.called else Spent(0, 0)
 
 
+class Visiting:
+    """Settles and records a visit on every way out.
+
+    Raises:
+        Refused: On the way out, what was refused inside, with the headers that go out beside it.
+    """
+
+    __slots__ = ("_visit",)
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+
+    async def __aenter__(self) -> Visit:
+        return self._visit
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, Refused):
+            raise await self._visit.refused(error) from error
+        if isinstance(error, asyncio.CancelledError):
+            await self._visit.abandoned()
+
+
 class Entrance(msgspec.Struct, frozen=True):
     """What every request meets, whatever it asks for: who are you, may you, how much, and all of it on record."""
 
@@ -140,21 +149,9 @@ class Entrance(msgspec.Struct, frozen=True):
     evidence: Evidence
     expiry: Expiry
 
-    @asynccontextmanager
-    async def visit(self, arrival: Arrival) -> AsyncIterator[Visit]:
-        """A visit that is settled and recorded on every way out.
-
-        Raises:
-            Refused: What was refused inside, with the headers that go out beside it.
-        """
-        visit = Visit(arrival, self.evidence, self.limits)
-        try:
-            yield visit
-        except Refused as refused:
-            raise await visit.refused(refused) from refused
-        except asyncio.CancelledError:
-            await visit.abandoned()
-            raise
+    def visit(self, arrival: Arrival) -> "Visiting":
+        """Begin a visit: ``async with entrance.visit(arrival) as visit``."""
+        return Visiting(Visit(arrival, self.evidence, self.limits))
 
     async def identify(self, visit: Visit, arrival: Arrival) -> RequestContext:
         """Say who is asking.

@@ -7,6 +7,7 @@ from greffier.policy.settings import TimeWindow
 
 _DAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
 _DAY_MINUTES = 24 * 60
+_MINUTE_MS = 60_000
 
 
 class Hours:
@@ -35,9 +36,17 @@ class Hours:
             raise ValueError("a window cannot start at 24:00; write 00:00")
         if self._start == self._end:
             raise ValueError("a window that ends when it starts is empty; write 00:00-24:00 for the whole day")
+        self._last = (-1, False)
 
     def contains(self, wall_ms: int) -> bool:
         """Whether an instant (milliseconds since the epoch) lies inside."""
+        minute, inside = self._last  # zones are whole minutes apart, so a minute lies inside or outside as one
+        if minute != wall_ms // _MINUTE_MS:
+            inside = self._contains(wall_ms)
+            self._last = (wall_ms // _MINUTE_MS, inside)
+        return inside
+
+    def _contains(self, wall_ms: int) -> bool:
         local = datetime.fromtimestamp(wall_ms / 1000, self._zone)
         minute = local.hour * 60 + local.minute
         day = local.weekday()

@@ -165,6 +165,8 @@ def _why(how: str, grant: Grant, needs: RouteNeeds, excluded: list[Exclusion]) -
     if excluded:
         parts.append("others excluded")
     sentence = "; ".join(parts)
+    if sentence.isascii() and sentence.isprintable():
+        return sentence
     return "".join([char if " " <= char <= "~" else "?" for char in sentence])
 
 

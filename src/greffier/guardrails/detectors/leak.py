@@ -1,6 +1,6 @@
 """Leaks in an answer: the prompt or its canary, and links that carry data away."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.matching import PatternSet, Text
@@ -8,6 +8,7 @@ from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
 
 _GRAM = 24
+_HALF = _GRAM // 2  # any 24 letters in a row hold 12 that begin at a multiple of 12
 _STRIDE = 4
 _FEW_HITS = 3
 _ROT13 = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
@@ -63,7 +64,7 @@ class Shingles:
     An opening sentence that says who the assistant is may be repeated as it stands: an assistant introduces itself.
     """
 
-    __slots__ = ("_grams",)
+    __slots__ = ("_grams", "_halves")
 
     def __init__(self, prompt: str) -> None:
         squeezed = Squeezed(prompt).text
@@ -74,9 +75,8 @@ class Shingles:
             (0, squeezed[::-1]),
             (0, squeezed.translate(_ROT13)),
         )
-        self._grams: frozenset[str] = frozenset(
-            variant[i : i + _GRAM] for start, variant in variants for i in range(start, len(variant) - _GRAM + 1)
-        )
+        self._grams = _runs(variants, _GRAM)
+        self._halves = _runs(variants, _HALF)
 
     def __bool__(self) -> bool:
         return bool(self._grams)
@@ -95,8 +95,17 @@ class Shingles:
 
     def _hits(self, letters: str) -> list[int]:
         """Sampled places whose run stands in the prompt."""
+        # A third of the work for a text that repeats nothing: looked up in halves first.
+        halves = self._halves.intersection([letters[i : i + _HALF] for i in range(0, len(letters) - _HALF + 1, _HALF)])
+        if not halves:
+            return []
         grams = self._grams
         return [i for i in range(0, len(letters) - _GRAM + 1, _STRIDE) if letters[i : i + _GRAM] in grams]
+
+
+def _runs(variants: Iterable[tuple[int, str]], size: int) -> frozenset[str]:
+    """All runs of so many letters of texts, each from its start on."""
+    return frozenset(text[i : i + size] for start, text in variants for i in range(start, len(text) - size + 1))
 
 
 def prompt_leaks(text: str, canary: str, shingles: Shingles | None) -> Iterator[Finding]:
