@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret
-from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable, Leader
+from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable, KeyWrapper, Leader
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.storage import storage_in_force
+from greffier.config.storage_settings import StorageSettings
 from greffier.governance.incidents.ports import IncidentsUnavailable
 from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import Administration
-from greffier.storage.content import SqlContentStore
+from greffier.storage.content import CONTENT_ROOT_KEY, SqlContentStore
+from greffier.storage.content_root import FileKeyWrapper, SuccessiveRoots
 from greffier.storage.erasures import SqlErasureLedger
 from greffier.storage.incidents import SqlIncidents
 from greffier.storage.keys import SqlKeyStore
@@ -34,7 +38,32 @@ def stores_of(paths: WorkspacePaths) -> Stores:
     """
     settings = storage_in_force(paths)
     url = resolve_secret(settings.url, paths.root) if settings.url else None
-    return open_stores(paths, settings, url)
+    return open_stores(paths, settings, url, partial(content_root, paths, settings))
+
+
+def content_root(paths: WorkspacePaths, settings: StorageSettings) -> KeyWrapper:
+    """The root key of captured content: in a token where the workspace names one, else in a file.
+
+    Raises:
+        ContentUnavailable: It cannot be used.
+    """
+    file = paths.secrets / CONTENT_ROOT_KEY
+    hsm = settings.content_root
+    if hsm is None:
+        return FileKeyWrapper(file)
+    try:
+        wrapper = import_module("greffier.adapters.signers.content_hsm").HsmKeyWrapper
+    except ImportError as error:
+        raise ContentUnavailable("the content's root key is in a token; install greffier[hsm]") from error
+    try:
+        pin = resolve_secret(hsm.pin, paths.root)
+    except SecretMissing as error:
+        raise ContentUnavailable(f"the PIN of the content's root key: {error}") from error
+    newest: KeyWrapper = wrapper(hsm.module, hsm.token, hsm.key, pin)
+    older: list[KeyWrapper] = [wrapper(hsm.module, hsm.token, label, pin) for label in hsm.previous]
+    if file.exists():
+        older.append(FileKeyWrapper(file))
+    return SuccessiveRoots(newest, older) if older else newest
 
 
 def administration_of(paths: WorkspacePaths) -> Administration | None:

@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from greffier.app.privacy_desk import open_office
-from greffier.app.recording import operator
+from greffier.app.recording import operator, record_act
 from greffier.app.retention import Line, look, run_once
 from greffier.cli.explained import WorkspaceOption, explained, iso, state_of
 from greffier.cli.output import Exit, JsonOption, out, print_json
@@ -45,6 +45,20 @@ def run(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> Non
         print_json({"deleted": count})
     else:
         out.print(f"{count} parts deleted", markup=False)
+
+
+@app.command()
+def rewrap(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Wrap the keys of content anew under the root key in force; afterwards an older root key can be destroyed."""
+    with explained(as_json):
+        paths = state_of(workspace)
+        with open_office(paths) as office:
+            record_act(paths, "key.rotate", "content-root")
+            count = office.content.keys.rewrap()
+    if as_json:
+        print_json({"rewrapped": count})
+    else:
+        out.print(f"{count} keys are under the root in force", markup=False)
 
 
 def _print(lines: list[Line]) -> None:

@@ -390,11 +390,15 @@ def _create(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS part_subject ON part (tenant, subject)")
 
 
-def open_content_store(paths: WorkspacePaths) -> SqliteContentStore:
+def open_content_store(paths: WorkspacePaths, root: KeyWrapper | None = None) -> SqliteContentStore:
     """The workspace's content store.
+
+    Args:
+        paths: The workspace.
+        root: The root of its keys; None takes the one in a file, made where there is none.
 
     Raises:
         ContentUnavailable: It, or its root key, cannot be opened.
     """
-    wrapper = FileKeyWrapper(paths.secrets / CONTENT_ROOT_KEY)
+    wrapper = root or FileKeyWrapper(paths.secrets / CONTENT_ROOT_KEY)
     return SqliteContentStore(paths.content_db, paths.content_keys_db, wrapper)

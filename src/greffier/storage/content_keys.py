@@ -159,6 +159,31 @@ class ContentKeys:
             raise unavailable(error) from error
         return Rotation(epoch, rewrapped, destroyed)
 
+    def rewrap(self) -> int:
+        """Wrap every epoch key anew under the root in force, so that an older root can be destroyed; return how many.
+
+        Raises:
+            ContentUnavailable: A key cannot be unwrapped, or the database is out of reach; those done stay so.
+        """
+        columns = (epoch_keys.c.tenant, epoch_keys.c.epoch, epoch_keys.c.wrapped)
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(select(*columns)).all()
+            for row in rows:
+                context = _epoch_context(row.tenant, row.epoch)
+                fresh = self._wrapper.wrap(self._wrapper.unwrap(row.wrapped, context), context)
+                with self._engine.begin() as connection:
+                    overwrite(connection)
+                    connection.execute(
+                        update(epoch_keys)
+                        .where(epoch_keys.c.tenant == row.tenant, epoch_keys.c.epoch == row.epoch)
+                        .where(epoch_keys.c.wrapped == row.wrapped)
+                        .values(wrapped=fresh)
+                    )
+        except DBAPIError as error:
+            raise unavailable(error) from error
+        return len(rows)
+
     def destroy(self, tenant: str, subject: str) -> bool:
         """Destroy one data key for good; return whether there was one.
 

@@ -1,10 +1,11 @@
-"""The root key of the content in a file; an HSM takes its place through the same port."""
+"""The root key of the content in a file; a token takes its place through the same port (`adapters/signers`)."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from greffier.audit.content import KEY_BYTES, decrypt, encrypt
-from greffier.audit.ports import ContentUnavailable
+from greffier.audit.ports import ContentUnavailable, KeyWrapper
 
 
 class FileKeyWrapper:
@@ -39,6 +40,30 @@ class FileKeyWrapper:
             ContentUnavailable: It was not wrapped by this root key for this purpose.
         """
         return decrypt(self._key, wrapped, purpose)
+
+
+class SuccessiveRoots:
+    """`KeyWrapper` while one root takes over from others: the newest wraps, whichever it was unwraps."""
+
+    def __init__(self, newest: KeyWrapper, older: Sequence[KeyWrapper]) -> None:
+        self._newest = newest
+        self._older = older
+
+    def wrap(self, key: bytes, purpose: bytes) -> bytes:
+        """See `KeyWrapper.wrap`."""
+        return self._newest.wrap(key, purpose)
+
+    def unwrap(self, wrapped: bytes, purpose: bytes) -> bytes:
+        """See `KeyWrapper.unwrap`; what the newest root says counts where none can."""
+        try:
+            return self._newest.unwrap(wrapped, purpose)
+        except ContentUnavailable:
+            for root in self._older:
+                try:
+                    return root.unwrap(wrapped, purpose)
+                except ContentUnavailable:
+                    continue
+            raise
 
 
 def _create_key(path: Path) -> None:

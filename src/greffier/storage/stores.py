@@ -1,11 +1,11 @@
 """Opens each store where the workspace keeps it: in SQLite files, or in one PostgreSQL database for many machines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType
 from typing import Protocol, cast
 
-from greffier.audit.ports import Journal, Leader
+from greffier.audit.ports import Journal, KeyWrapper, Leader
 from greffier.audit.settings import AuditSettings
 from greffier.audit.verification import FiledReader
 from greffier.config.paths import WorkspacePaths
@@ -20,6 +20,8 @@ from greffier.storage.keys import SqliteKeyStore, SqlKeyStore
 from greffier.storage.privacy_db import PrivacyDatabase, open_privacy
 from greffier.storage.reviews import SqliteReviewStore, SqlReviewStore
 from greffier.storage.spend import SqliteSpendBook, SqlSpendBook
+
+RootKey = Callable[[], KeyWrapper]
 
 
 class StoresUnavailable(Exception):  # noqa: N818 - named for the condition; the start stops on it
@@ -140,8 +142,9 @@ class Alone:
 class SqliteStores:
     """Files in the workspace's state folder."""
 
-    def __init__(self, paths: WorkspacePaths) -> None:
+    def __init__(self, paths: WorkspacePaths, root: RootKey) -> None:
         self._paths = paths
+        self._root = root
 
     def journal(self, settings: AuditSettings, *, spooled: bool = False) -> Journal:
         """See `Stores`. Never spooled: to the same disk, a spool would promise nothing (ADR 0002)."""
@@ -162,7 +165,7 @@ class SqliteStores:
 
     def content(self) -> SqlContentStore:
         """See `Stores`."""
-        return open_content_store(self._paths)
+        return open_content_store(self._paths, self._root())
 
     def privacy(self) -> PrivacyDatabase:
         """See `Stores`."""
@@ -189,20 +192,21 @@ class SqliteStores:
         return Alone()
 
 
-def open_stores(paths: WorkspacePaths, settings: StorageSettings, url: str | None) -> Stores:
+def open_stores(paths: WorkspacePaths, settings: StorageSettings, url: str | None, root: RootKey) -> Stores:
     """The stores of a workspace.
 
     Args:
         paths: Its folders.
         settings: How to use the database.
         url: Where the database is; None keeps everything in SQLite.
+        root: Opens the root key of content, when content is opened.
 
     Raises:
         StoresUnavailable: The database cannot be used.
     """
     if url is None:
-        return SqliteStores(paths)
-    return cast("Stores", _postgres("stores").PostgresStores(paths, settings, url))
+        return SqliteStores(paths, root)
+    return cast("Stores", _postgres("stores").PostgresStores(paths, settings, url, root))
 
 
 def open_administration(settings: StorageSettings, owner_url: str, gateway_url: str) -> Administration:

@@ -11,9 +11,8 @@ from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch
-from greffier.storage.content import CONTENT_ROOT_KEY, SqlContentStore
+from greffier.storage.content import SqlContentStore
 from greffier.storage.content_keys import ContentKeys
-from greffier.storage.content_root import FileKeyWrapper
 from greffier.storage.erasures import CopiedErasureLedger, SqlErasureLedger
 from greffier.storage.incidents import SqlIncidents
 from greffier.storage.inventory import DATABASE, state_entries
@@ -26,19 +25,20 @@ from greffier.storage.postgres.schema import check, tables
 from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.reviews import SqlReviewStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
-from greffier.storage.stores import Reader, StoresUnavailable
+from greffier.storage.stores import Reader, RootKey, StoresUnavailable
 
 
 class PostgresStores:
     """`Stores` in PostgreSQL. Each store checks the schema before its first use."""
 
-    def __init__(self, paths: WorkspacePaths, settings: StorageSettings, url: str) -> None:
+    def __init__(self, paths: WorkspacePaths, settings: StorageSettings, url: str, root: RootKey) -> None:
         """Name the database; nothing is opened yet.
 
         Raises:
             StoresUnavailable: The address cannot be understood.
         """
         self._paths = paths
+        self._root = root
         self._spool_bytes = settings.spool_mb << 20
         self._checked = False
         try:
@@ -69,8 +69,7 @@ class PostgresStores:
     def content(self) -> SqlContentStore:
         """See `Stores`. Every machine needs the same root key."""
         self._check(ContentUnavailable)
-        wrapper = FileKeyWrapper(self._paths.secrets / CONTENT_ROOT_KEY)
-        return SqlContentStore(self._database.engine(), ContentKeys(self._database.engine(), wrapper))
+        return SqlContentStore(self._database.engine(), ContentKeys(self._database.engine(), self._root()))
 
     def privacy(self) -> PrivacyDatabase:
         """See `Stores`."""
