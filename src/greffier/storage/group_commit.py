@@ -51,7 +51,7 @@ class Pace:
     _WINDOW = 0.05
     _QUIET_RATE = 500.0
     _FULL_RATE = 2000.0
-    _MOST = 0.003
+    _MOST = 0.005
 
     def __init__(self, fixed: float) -> None:
         self._fixed = fixed

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Callable, Iterator
 
+import ahocorasick
 from stdnum import luhn
 from stdnum.ch import vat as ch_vat
 from stdnum.eu import vat
@@ -222,8 +223,15 @@ class Identifiers:
         self._checks = [_CHECKS[pattern.id] for pattern in shapes]
         self._checks += [_scheme_check(scheme) for scheme in national_ids.SCHEMES]
         self._patterns = PatternSet([*shapes, *(_scheme_pattern(scheme) for scheme in national_ids.SCHEMES)])
-        self._needed: list[tuple[str, ...]] = [()] * len(shapes)
-        self._needed += [scheme.labels if scheme.weak else () for scheme in national_ids.SCHEMES]
+        self._needed: list[frozenset[str]] = [frozenset()] * len(shapes)
+        self._needed += [
+            frozenset((*scheme.labels, *national_ids.GENERIC_LABELS)) if scheme.weak else frozenset()
+            for scheme in national_ids.SCHEMES
+        ]
+        self._labels = ahocorasick.Automaton()
+        for label in frozenset().union(*self._needed):
+            self._labels.add_word(label, label)
+        self._labels.make_automaton()
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return every identifier whose check holds; overlaps are left to the engine."""
@@ -234,11 +242,10 @@ class Identifiers:
         return tuple(self._confirmed(passage, text, candidates))
 
     def _confirmed(self, passage: Passage, text: Text, candidates: list[int]) -> Iterator[Finding]:
-        folded = fold(passage.text)
-        labelled = any(label in folded for label in national_ids.GENERIC_LABELS)
+        labels = {label for _, label in self._labels.iter(fold(passage.text))}
         for index in candidates:
             needed = self._needed[index]
-            if needed and not labelled and not any(label in folded for label in needed):
+            if needed and needed.isdisjoint(labels):
                 continue  # a weak scheme counts only beside one of its labels, and there is none in the whole text
             pattern = self._patterns.patterns[index]
             check = self._checks[index]

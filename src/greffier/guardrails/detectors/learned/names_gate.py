@@ -20,7 +20,7 @@ _ENOUGH_UNKNOWN: Final = 64
 """Words to look up in one text; whoever writes more of them has the tagger read it."""
 _KEPT: Final = 1 << 14
 
-_DIGIT: Final = re2.compile("[0-9]")
+_DIGITS: Final = b"0123456789"
 _SENTENCE_ENDS: Final = frozenset(".!?:>*#-|")
 _MARKS: Final = ".,;:!?()[]{}<>*#\"'`\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
 _ANY_NAME: Final = 1 << 20  # set with either kind of name, so that two words are compared at once
@@ -84,18 +84,22 @@ class NamesGate:
         data = text.encode("utf-8", "replace")
         if self._context.search(data) is not None:
             return True
-        return self._names(text) or (_DIGIT.search(data) is not None and self._address.search(data) is not None)
+        return self._names(text) or (
+            len(data.translate(None, _DIGITS)) != len(data) and self._address.search(data) is not None
+        )
 
     def _names(self, text: str) -> bool:
         """Whether a word with a capital is a known name, or stands beside another one."""
         new = 0
-        before = ""  # the word before
-        beside = False  # whether it had a capital, and nothing but space follows it
         first_flags, first_starts = 0, True
-        for written in text.split():
-            if written.islower():
-                before, beside = written, False
-                continue
+        beside = False  # whether the word before had a capital, and nothing but space follows it
+        last = -1
+        words = text.split()
+        for at in [at for at, written in enumerate(words) if not written.islower()]:
+            written, before = words[at], words[at - 1] if at else ""
+            if at != last + 1:
+                beside = False
+            last = at
             for word in _parts(written):
                 key = hash(word)  # numbers only: words of a caller are not kept
                 flags = self._known.get(key, -1)
@@ -110,7 +114,6 @@ class NamesGate:
                 if beside and len(word) > 1 and (not first_starts or (flags & first_flags & _ANY_NAME)):
                     return True
                 beside, first_flags, first_starts = len(word) > 1, flags, starts
-            before = written
             beside = beside and written[-1].isalnum()
         return False
 
