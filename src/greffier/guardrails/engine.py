@@ -22,6 +22,10 @@ class Engine:
         kept = tuple(detector for detector in self.detectors if detector.name not in names)
         return Engine(kept) if 0 < len(kept) < len(self.detectors) else self
 
+    def only(self, names: Collection[str]) -> "Engine":
+        """Return an engine with these detectors alone."""
+        return Engine(tuple(detector for detector in self.detectors if detector.name in names))
+
     def measure(self, passage: Passage, read: Views | None = None) -> Measured:
         """Examine the passage as written and as a reader or model could decode it.
 

@@ -18,6 +18,7 @@ from greffier.guardrails.ports import Measured, OutsideDetector, Passage, Proven
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
 from greffier.guardrails.reviews import preview_of
+from greffier.guardrails.seams import Seam, seams
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
 from greffier.guardrails.sieve import Screen, Sieve
 from greffier.guardrails.stream import StreamScreen
@@ -147,11 +148,15 @@ class Guard:
                 param="response_format",
             )
         pseudonyms = Pseudonyms()
-        outside = await ask_outside(screen.name, screen.outside, lambda change: rewrite_request(request, change))
+        joined = seams(request)
+        outside = await self._ask(screen, request, joined)
         sieve = Sieve(
             screen, "input", grant.risk_class, pseudonyms, outside=outside, approved=approved, tenant=grant.tenant
         )
+        if joined:
+            sieve.look_over(joined)
         clean = rewrite_request(request, sieve.sift)
+        sieve.add_up()
         refused = sieve.refused()
         if refused is not None:
             return refused
@@ -163,17 +168,26 @@ class Guard:
     async def preview(self, request: ChatRequest, grant: Grant) -> str:
         """The request for a reviewer: whatever was found in it is replaced by its type."""
         screen = self.screen(grant.screen)
-        outside = await ask_outside(screen.name, screen.outside, lambda change: rewrite_request(request, change))
+        joined = seams(request)
+        sieve = Sieve(screen, "input", grant.risk_class, Pseudonyms(), outside=await self._ask(screen, request, joined))
+        sieve.look_over(joined)
 
         def mask(text: str, provenance: Provenance) -> str:
-            passage = Passage(text, provenance)
-            measured = screen.engine.measure(passage)
-            if screen.outside:
-                measured = outside.joined(passage, measured)
-            entities = [f for f in measured.findings if is_entity(f)]
+            entities = [i.finding for i in sieve.everything(text, provenance) if is_entity(i.finding)]
             return apply(text, [Edit(f.start, f.end, f"[{f.type}]") for f in entities])
 
         return preview_of(request, mask)
+
+    @staticmethod
+    async def _ask(screen: Screen, request: ChatRequest, joined: Sequence[Seam]) -> Outside:
+        """Ask detectors in other processes about every text, and the guard service about what was joined."""
+
+        def walk(change: Callable[[str, Provenance], str]) -> None:
+            rewrite_request(request, change)
+            for seam in () if screen.engine.detectors else joined:
+                change(seam.passage.text, seam.passage.provenance)
+
+        return await ask_outside(screen.name, screen.outside, walk)
 
     async def screen_texts(
         self, texts: tuple[str, ...], grant: Grant, provenance: Provenance = "user"

@@ -89,6 +89,19 @@ class StructureSettings(Settings, frozen=True, kw_only=True):
     grounding: GroundingSettings | None = None
 
 
+class ConversationSettings(Settings, frozen=True, kw_only=True):
+    """When weak signs over several texts of a conversation add up to a finding ``conversation_risk``.
+
+    A text counts with its highest finding of one of ``types`` from ``from_score`` on; from ``turns`` such texts on, the
+    score is ``1 - (1 - weight * s1) * (1 - weight * s2) * ...``.
+    """
+
+    types: Annotated[tuple[str, ...], Meta(min_length=1)] = ("prompt_injection", "jailbreak", "indirect_injection")
+    from_score: Annotated[float, Meta(gt=0, le=1)] = 0.25
+    weight: Annotated[float, Meta(gt=0, le=1)] = 0.6
+    turns: Annotated[int, Meta(ge=2, le=1000)] = 2
+
+
 class ScreenSettings(Settings, frozen=True, kw_only=True):
     """A named set of rules that use cases refer to.
 
@@ -97,6 +110,7 @@ class ScreenSettings(Settings, frozen=True, kw_only=True):
     ``link_hosts``: hosts that answers may link to (``.example.org`` for all below it); other addresses in answers and
     tool calls are findings of type ``external_link``. Absent: addresses are not looked at; an empty list allows none.
     ``structure``: languages, lengths, patterns and grounding that texts are held to; absent costs nothing.
+    ``conversation``: weak signs of an attack over several texts of a request add up; absent costs nothing.
     ``review_wait_s``: how long a request that a rule escalates waits for the reviewer; 0 refuses it at once, with the
     address of the review. ``review_deadline_s``: after that long an undecided review expires, and so does an approval.
     """
@@ -112,6 +126,7 @@ class ScreenSettings(Settings, frozen=True, kw_only=True):
     output_schema: dict[str, Any] | None = None
     link_hosts: tuple[str, ...] | None = None
     structure: StructureSettings | None = None
+    conversation: ConversationSettings | None = None
     review_wait_s: Annotated[int, Meta(ge=0, le=300)] = 0
     review_deadline_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
 

@@ -9,6 +9,7 @@ from greffier.core.context import RiskClass
 from greffier.core.errors import Code
 from greffier.core.rulings import Deny, Finding
 from greffier.guardrails import registry
+from greffier.guardrails.conversation_risk import ConversationRisk
 from greffier.guardrails.detectors.leak import prompt_leaks
 from greffier.guardrails.engine import Engine, is_entity
 from greffier.guardrails.links import LinkHosts
@@ -19,6 +20,7 @@ from greffier.guardrails.ports import Measured, OutsideDetector, Passage, Proven
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.redaction import Edit, Pseudonyms, apply, apply_json
 from greffier.guardrails.rules import REMOVING, WHERE, Decided, RuleList, refusal
+from greffier.guardrails.seams import SEAMED, Seam, found_over
 from greffier.guardrails.settings import ScreenSettings
 from greffier.guardrails.shape import Shape
 
@@ -56,6 +58,7 @@ class Screen:
         self.links = None if settings.link_hosts is None else LinkHosts(settings.link_hosts)
         self.shape = None if settings.structure is None else Shape(settings.structure)
         self.extras: tuple[Extra, ...] = () if self.shape is None else (self.shape.examine,)
+        self.seam_engine = engine.only(SEAMED)
         self.watches_leaks = "leak" in (settings.detectors or registry.DEFAULT)
 
 
@@ -84,6 +87,10 @@ class Sieve:
         self._risk_class = risk_class
         self._pseudonyms = pseudonyms
         self._placed = placed
+        self._visits = 0
+        self._split: dict[int, list[Finding]] = {}
+        risk = screen.settings.conversation if direction == "input" else None
+        self._risk = None if risk is None else ConversationRisk(risk)
         self.decided: list[Decided] = []
         self.failed: list[str] = []
 
@@ -107,6 +114,25 @@ class Sieve:
         rules = self._screen.rules[self._direction]
         return [rules.decide(finding, provenance) for finding in findings]
 
+    def look_over(self, joined: Sequence[Seam]) -> None:
+        """Look for what was split over the texts that `sift` is about to visit, in the order of its visits."""
+        found: dict[int, list[Finding]] = {}
+        for seam in joined:
+            measured = self._measured_joined(seam.passage)
+            if measured.failed:
+                self.failed += measured.failed
+            for visit, finding in found_over(seam, measured, self._screen.seam_engine.measure):
+                known = found.setdefault(visit, [])
+                if finding not in known:
+                    known.append(finding)
+        self._split = found
+
+    def add_up(self) -> None:
+        """Decide about the conversation as a whole, once all its texts were sifted."""
+        finding = None if self._risk is None else self._risk.finding()
+        if finding is not None:
+            self.note(finding, "user")
+
     def note(self, finding: Finding, provenance: Provenance) -> None:
         """Decide about a finding that stands in no single text, and keep it."""
         self.decided.append(self._screen.rules[self._direction].decide(finding, provenance))
@@ -122,6 +148,19 @@ class Sieve:
         if measured is None:
             measured = engine.measure(passage, read)
             screen.memory.keep(place, measured)
+        return measured
+
+    def _measured_joined(self, passage: Passage) -> Measured:
+        """What a joined passage holds; only detectors of exact forms look at it."""
+        screen = self._screen
+        if not screen.engine.detectors:  # they work in the guard service, which was asked about it too
+            return self.outside.joined(passage, Measured())
+        place = screen.memory.place(f"{self._tenant}\0joined", passage) if self._tenant else None
+        measured = None if place is None else screen.memory.recall(place)
+        if measured is None:
+            measured = screen.seam_engine.measure(passage)
+            if place is not None:
+                screen.memory.keep(place, measured)
         return measured
 
     @staticmethod
@@ -144,11 +183,22 @@ class Sieve:
                 )
         return edits
 
+    def everything(self, text: str, provenance: Provenance) -> list[Decided]:
+        """What the next text in the order of visits holds, parts of what was split included."""
+        decided = self.measure(text, provenance)
+        if self._split:
+            rules = self._screen.rules[self._direction]
+            decided += [rules.decide(finding, provenance) for finding in self._split.get(self._visits, ())]
+            self._visits += 1
+        return decided
+
     def sift(self, text: str, provenance: Provenance) -> str:
         """Measure, decide, and return the text to send on (the same object if nothing changes)."""
-        decided = self.measure(text, provenance)
+        decided = self.everything(text, provenance)
         if not decided:
             return text
+        if self._risk is not None:
+            self._risk.add(text, provenance, decided)
         self.decided += decided
         edits = self.edits(text, decided)
         if not edits:

@@ -108,3 +108,17 @@ screens:
 )
 def test_structure_can_fire(tmp_path: Path, structure: str, type_: str, then: str, expected: list[str]) -> None:
     assert codes(tmp_path, guardrails=STRUCTURE % (structure, type_, then)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "then", "expected"),
+    [
+        ("conversation: {}", "deny", []),
+        ("conversation: {turns: 1}", "deny", ["wrong_value"]),
+        ("title: x", "deny", ["unmeasured_type"]),
+        ("conversation: {weight: 1}", "redact", ["misplaced_action"]),
+    ],
+)
+def test_the_risk_of_conversations_can_fire(tmp_path: Path, line: str, then: str, expected: list[str]) -> None:
+    rule = f'{{id: rule, types: ["conversation_risk"], then: {then}}}'
+    assert codes(tmp_path, guardrails=f"screens:\n  s:\n    {line}\n    input: [{rule}]\n") == expected

@@ -22,19 +22,20 @@ TYPES = (
     *("HEALTH", "RELIGION", "UNION", "ORIENTATION", "POLITICS", "ETHNICITY", "BIOMETRIC"),
     *("prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "toxicity", "disallowed_topic"),
     *("prompt_leak", "exfiltration", "external_link", "detector_unavailable"),
-    *("language", "length", "ungrounded_quote", "ungrounded_figure"),
+    *("language", "length", "ungrounded_quote", "ungrounded_figure", "conversation_risk"),
 )
 """Finding types of the built-in detectors (docs/reference); others come from plugins."""
 
 _TOPIC = "topic:"
 _PATTERN = "pattern:"
-_ASKED_FOR = {
-    "language": "languages",
-    "ungrounded_quote": "grounding",
-    "ungrounded_figure": "grounding",
+_ASKED_FOR: dict[str, tuple[str, ...]] = {
+    "language": ("structure", "languages"),
+    "ungrounded_quote": ("structure", "grounding"),
+    "ungrounded_figure": ("structure", "grounding"),
+    "conversation_risk": ("conversation",),
 }
-"""Types that exist only where ``structure`` asks for them, and the key that does."""
-_OF_THE_WHOLE = frozenset({"length"})
+"""Types that exist only where a key of the screen asks for them."""
+_OF_THE_WHOLE = frozenset({"length", "conversation_risk"})
 _MAX_PATTERN_MEMORY = 1_048_576
 _MISSPELT = 0.8  # this much alike is an error: the rule would silently never fire
 
@@ -110,7 +111,7 @@ def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem
                     yield place.problem(
                         (*path, "then"),
                         "misplaced_action",
-                        "A length cannot be redacted: what is too long has no part that is wrong.",
+                        f"{quoted(finding)} is about the whole: there is no part to redact.",
                         "Use deny, escalate or flag.",
                     )
             for position, provenance in enumerate(rule.provenance):
@@ -121,13 +122,16 @@ def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem
 def _type(place: Located[ScreenSettings], path: Path, finding: str, sources: Sources) -> Iterator[Problem]:
     own = {kind for detector in sources.detectors.values() for kind in detector.value.types}
     if finding == "*" or finding in TYPES or finding in own:
-        asked = _ASKED_FOR.get(finding)
-        if asked is not None and not (place.value.structure and getattr(place.value.structure, asked)):
+        keys = _ASKED_FOR.get(finding, ())
+        asked: Any = place.value
+        for key in keys:
+            asked = getattr(asked, key, None)
+        if keys and not asked:
             yield place.problem(
                 path,
                 "unmeasured_type",
-                f"Nothing measures {quoted(finding)}: the screen has no 'structure: {{{asked}: ...}}'.",
-                f"Add '{asked}' under 'structure', or remove the type.",
+                f"Nothing measures {quoted(finding)}: the screen has no '{'.'.join(keys)}'.",
+                f"Add it ('{keys[0]}: ...'), or remove the type.",
             )
         return
     if finding.startswith(_TOPIC):
