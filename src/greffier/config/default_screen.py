@@ -67,6 +67,7 @@ def default_screen() -> ScreenSettings:
                 message="The answer would have revealed internal instructions.",
             ),
             ScreenRule(id="default-exfiltration", types=("exfiltration",), at_least=0.6, then="redact"),
+            ScreenRule(id="default-untrusted-argument", types=("untrusted_argument",), then="flag"),
             ScreenRule(id="default-output-secrets", types=("SECRET",), then="redact"),
             ScreenRule(id="default-output-cards", types=("CREDIT_CARD",), then="redact"),
             ScreenRule(id="default-output-harm", types=_HARM, at_least=0.5, then="flag"),

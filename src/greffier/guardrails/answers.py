@@ -8,6 +8,7 @@ from greffier.guardrails.detectors.grounding import Grounding
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.prompt import Placed
 from greffier.guardrails.sieve import Extra, Screen
+from greffier.guardrails.taint import Taint
 
 
 def answer_extras(
@@ -22,12 +23,22 @@ def answer_extras(
         windows: Whether the answer is examined in windows before it is complete.
     """
     extras: tuple[Extra, ...] = ()
+    if screen.watches_arguments and _holds_data(request):
+        extras = (Taint(request, placed).examine,)
     if screen.shape is not None:
-        extras = (screen.shape.examine_window if windows else screen.shape.examine,)
+        extras = (*extras, screen.shape.examine_window if windows else screen.shape.examine)
         grounding = screen.shape.grounding(request, placed)
         if grounding is not None:
             extras = (*extras, _of_answers(grounding))
     return extras
+
+
+def _holds_data(request: ChatRequest) -> bool:
+    """Whether anything but the user and the application speaks in the conversation."""
+    return bool(request.tools) or any(message.role in _TOOLS for message in request.messages)
+
+
+_TOOLS = frozenset({"tool", "function"})
 
 
 def grounded_in(screen: Screen, sources: Sequence[str]) -> tuple[Extra, ...]:

@@ -14,7 +14,7 @@ from greffier.guardrails.matching import Text
 from greffier.guardrails.normalise import views
 
 # A scheme with any slashes or none, or two slashes where an address is expected (Markdown, HTML attribute, CSS).
-_ADDRESS = re2.compile(
+ADDRESS = re2.compile(
     r"""(?i)\b(?:https?|wss?|ftp):[/\\]*[^\s<>"'`)\]}|]*|(?:\(|=\s*["']?|url\(["']?|\]:\s*)[/\\]{2}[^\s<>"'`)\]}|]+"""
 )
 _HOST_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
@@ -42,7 +42,7 @@ class LinkHosts:
         if "//" not in text and ":" not in text and "\\\\" not in text:
             return
         wrapped = Text(text)
-        for match in _ADDRESS.finditer(wrapped.data):
+        for match in ADDRESS.finditer(wrapped.data):
             start, end = wrapped.point(match.start()), wrapped.point(match.end())
             address = text[start:end]
             at = min((i for i in (address.find("/"), address.find("\\"), address.find(":")) if i >= 0), default=0)

@@ -58,6 +58,7 @@ class Screen:
         self.links = None if settings.link_hosts is None else LinkHosts(settings.link_hosts)
         self.shape = None if settings.structure is None else Shape(settings.structure)
         self.extras: tuple[Extra, ...] = () if self.shape is None else (self.shape.examine,)
+        self.watches_arguments = self.rules["output"].concerns(("untrusted_argument",))
         self.seam_engine = engine.only(SEAMED)
         self.watches_leaks = "leak" in (settings.detectors or registry.DEFAULT)
 

@@ -22,7 +22,7 @@ TYPES = (
     *("HEALTH", "RELIGION", "UNION", "ORIENTATION", "POLITICS", "ETHNICITY", "BIOMETRIC"),
     *("prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "toxicity", "disallowed_topic"),
     *("prompt_leak", "exfiltration", "external_link", "detector_unavailable"),
-    *("language", "length", "ungrounded_quote", "ungrounded_figure", "conversation_risk"),
+    *("language", "length", "ungrounded_quote", "ungrounded_figure", "conversation_risk", "untrusted_argument"),
 )
 """Finding types of the built-in detectors (docs/reference); others come from plugins."""
 
