@@ -10,12 +10,12 @@ from pathlib import Path
 from random import SystemRandom
 
 from greffier.adapters.sinks.build import BadSink, build_sink
-from greffier.app.stores import open_journal, open_reader
+from greffier.app.stores import open_journal, open_progress, open_reader
 from greffier.audit.checkpoint import BadCheckpoint, Checkpoint, unverified
 from greffier.audit.export.codes import Severity
 from greffier.audit.ports import JournalReader
 from greffier.audit.sealer import read_note
-from greffier.audit.shipping import Plan, ProgressFile, Shipper
+from greffier.audit.shipping import Plan, Shipper
 from greffier.audit.sink_settings import SinkSettings
 from greffier.audit.sinks import Sink, SinkUnavailable, Writer
 from greffier.audit.tiles import BadLog, TileStore
@@ -93,7 +93,8 @@ async def _prepared(paths: WorkspacePaths, snapshot: Snapshot, reader: JournalRe
     built = list(_built(paths, snapshot))
     shippers = []
     for name, settings, sink, writer in built:
-        ProgressFile(paths.sinks, name).load()  # a damaged cursor stops the start as well
+        state = open_progress(paths, name)
+        await asyncio.to_thread(state.load)  # a damaged cursor stops the start as well
         try:
             async with asyncio.timeout(settings.timeout_s):
                 await sink.probe()
@@ -113,7 +114,7 @@ async def _prepared(paths: WorkspacePaths, snapshot: Snapshot, reader: JournalRe
                 writer,
                 reader,
                 lambda: newest_checkpoint(paths),
-                paths.sinks,
+                state,
                 SystemClock(),
                 SystemRandom(),
             )

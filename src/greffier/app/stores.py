@@ -7,7 +7,9 @@ from importlib import import_module
 
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret
 from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable, KeyWrapper, Leader
+from greffier.audit.progress import ProgressStore
 from greffier.audit.settings import AuditSettings
+from greffier.audit.sinks import SinkUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.storage import storage_in_force
@@ -191,6 +193,16 @@ def open_reviews(paths: WorkspacePaths) -> SqlReviewStore:
     """
     with _as(ReviewsUnavailable):
         return stores_of(paths).reviews()
+
+
+def open_progress(paths: WorkspacePaths, sink: str) -> ProgressStore:
+    """How far a sink is, and who supplies it.
+
+    Raises:
+        SinkUnavailable: It cannot be opened.
+    """
+    with _as(SinkUnavailable):
+        return stores_of(paths).progress(sink)
 
 
 def data_entries(paths: WorkspacePaths) -> Iterator[str]:

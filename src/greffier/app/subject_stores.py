@@ -308,7 +308,7 @@ def impersonal_stores(law: Law) -> tuple[SubjectStore, ...]:
         KeptElsewhere("accounts", _tables("spend.db", "spend", "spend_cursor"), law.retained["accounts"]),
         KeptElsewhere(
             "spool, sinks and copies",
-            frozenset({"spool", "sinks", "copies"}),
+            _tables("sinks", "sink_progress", "sink_rejected") | {"spool", "sinks", "copies"},
             "Records on their way into the journal or to a sink, and how far copies are; references and counts only.",
         ),
         KeptElsewhere("reviews", _tables("state.db", "review"), law.retained["decisions"]),

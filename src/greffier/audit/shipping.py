@@ -2,16 +2,13 @@
 
 A shipper reads the journal like any auditor, with a cursor of its own that moves only once the sink has acknowledged.
 What a sink cannot take now is tried again with growing pauses; the journal is the queue, so nothing is dropped and no
-memory fills up. What a sink refuses for good is kept in a file beside the cursor, counted, and said aloud.
+memory fills up. What a sink refuses for good is kept beside the cursor, counted, and said aloud.
 """
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from random import Random
 
 import msgspec
@@ -22,42 +19,19 @@ from greffier.audit.export.codes import Severity
 from greffier.audit.export.entry import Entry
 from greffier.audit.export.notices import checkpoint_entry, missing
 from greffier.audit.ports import JournalReader, JournalUnavailable
+from greffier.audit.progress import Progress, ProgressStore, SinkTaken
 from greffier.audit.sinks import Parcel, Sink, SinkRejected, SinkUnavailable, Writer, write_parcel
 from greffier.core.clock import Clock
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
+STANDBY_S = 2.0
+"""How often who does not supply a sink looks whether it is needed."""
 MAX_CHUNK_BYTES = 512_000  # of one delivery; below the usual limit of a Kafka message set or an HTTP collector
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 _LAST_EFFORT_S = 5.0
-
-
-class Progress(msgspec.Struct, omit_defaults=True):
-    """How far a sink is, as it stands in its state file.
-
-    Attributes:
-        cursor: Last sequence number that was shipped or left out by the filter.
-        previous: Last sequence number something was sent about.
-        checkpoint: Size of the last checkpoint sent.
-        checkpoint_ms: Its time.
-        delivered: Entries acknowledged.
-        rejected: Entries refused for good; they are in the file of the same name ending in ``.rejected``.
-        error: Why nothing is shipped at present; empty while all is well.
-        error_ms: Since when.
-        delivered_ms: When the sink acknowledged last.
-    """
-
-    cursor: int = 0
-    previous: int = 0
-    checkpoint: int = 0
-    checkpoint_ms: int = 0
-    delivered: int = 0
-    rejected: int = 0
-    error: str = ""
-    error_ms: int = 0
-    delivered_ms: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,66 +69,13 @@ _ALWAYS = frozenset({"GW-5900", "GW-5901"})
 CheckpointSource = Callable[[], Checkpoint | None]
 
 
-class ProgressFile:
-    """A sink's state, replaced whole and flushed at each change."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.path = folder / f"{name}.json"
-        self._rejected = folder / f"{name}.rejected"
-
-    def load(self) -> Progress | None:
-        """What was saved last; None for a new sink.
-
-        Raises:
-            SinkUnavailable: The file is damaged. Guessing a cursor would lose or repeat everything.
-        """
-        try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Progress)
-        except FileNotFoundError:
-            return None
-        except (OSError, msgspec.MsgspecError) as error:
-            raise SinkUnavailable(
-                f"{self.path} cannot be read; restore it, or remove it to send everything again"
-            ) from error
-
-    def save(self, progress: Progress) -> None:
-        """Make it durable.
-
-        Raises:
-            OSError: The state folder cannot be written.
-        """
-        fresh = self.path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(progress))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def keep_rejected(self, parcels: Sequence[Parcel], reasons: dict[str, str]) -> None:
-        """Write what a sink refused for good where an operator finds it, with the reason.
-
-        Raises:
-            OSError: The state folder cannot be written.
-        """
-        with self._rejected.open("ab") as file:
-            for parcel in parcels:
-                if parcel.id in reasons:
-                    line = {"seq": parcel.seq, "id": parcel.id, "code": parcel.code, "reason": reasons[parcel.id]}
-                    file.write(msgspec.json.encode(line) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-
 class _Load(msgspec.Struct):
-    """Parcels that are on their way, and the progress once they have arrived."""
+    """Parcels that are on their way, the progress once they have arrived, and what became of those that have."""
 
     parcels: list[Parcel]
     after: Progress
+    delivered: int = 0
+    rejected: int = 0
 
 
 class Shipper:
@@ -167,7 +88,7 @@ class Shipper:
         writer: Writer,
         reader: JournalReader,
         checkpoints: CheckpointSource,
-        folder: Path,
+        state: ProgressStore,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -179,7 +100,7 @@ class Shipper:
             writer: The sink's format.
             reader: The journal.
             checkpoints: The newest signed checkpoint.
-            folder: Where the cursor is kept.
+            state: Where the cursor is kept, and who may move it.
             clock: Time of what carries none.
             random: Spreads the retries of many gateways.
         """
@@ -188,16 +109,16 @@ class Shipper:
         self._writer = writer
         self._reader = reader
         self._checkpoints = checkpoints
-        self._folder = folder
-        self._file = ProgressFile(folder, plan.name)
+        self._state = state
         self._clock = clock
         self._random = random
         self._canonicaliser = Canonicaliser(plan.workspace, reader, clock)
-        self._lock: int | None = None
+        self.leading = False
+        """Whether it is this one that supplies the sink, when last asked."""
         self._load: _Load | None = None
         self.progress = Progress()
         self.lag = 0
-        """Journal events not yet shipped, when last looked at."""
+        """Journal events not yet shipped, when last looked at, by whoever supplies the sink."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ship until told to stop, then make one last short effort, so that the stop itself is on record there."""
@@ -222,7 +143,7 @@ class Shipper:
 
     def _pause(self, failures: int) -> float:
         if not failures:
-            return POLL_S
+            return POLL_S if self.leading else STANDBY_S
         longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16))
         return longest * (0.5 + self._random.random() / 2)
 
@@ -241,17 +162,17 @@ class Shipper:
         return moved
 
     def _note(self, error: str) -> None:
-        if error == self.progress.error:
+        if error == self.progress.error or not (error or self.leading):
             return
         if error:
             log.error("sink %s gets nothing: %s", self.plan.name, error)
         else:
             log.warning("sink %s is being supplied again", self.plan.name)
         self.progress = msgspec.structs.replace(self.progress, error=error, error_ms=self._clock.wall_ms())
-        if self._lock is None:  # somebody else's state, or one that cannot be read
+        if not self.leading:  # somebody else's state, or one that cannot be read
             return
-        with contextlib.suppress(OSError):  # the same disk fault is what `error` says; it is tried again
-            self._file.save(self.progress)
+        with contextlib.suppress(OSError, SinkUnavailable):  # the same fault is what `error` says; it is tried again
+            self._save(self.progress)
 
     async def ship_once(self) -> int:
         """Ship one batch, if there is something new, and return how many journal events it covered.
@@ -259,7 +180,7 @@ class Shipper:
         Also 0 while another shipper works on the sink.
 
         Raises:
-            SinkUnavailable: The sink did not take it. It stays first in line.
+            SinkUnavailable: The sink did not take it; it stays first in line. Or the cursor cannot be kept.
             JournalUnavailable: The journal cannot be read.
             OSError: The cursor cannot be kept.
         """
@@ -268,20 +189,20 @@ class Shipper:
         load = self._load = self._load or await asyncio.to_thread(self._pack)
         if load is None:
             return 0
-        rejected = 0
-        delivered = len(load.parcels)
         while load.parcels:
             chunk = _chunk(load.parcels)
-            rejected += await self._deliver(chunk)
+            rejected = await self._deliver(chunk)
+            load.rejected += rejected
+            load.delivered += len(chunk) - rejected
             del load.parcels[: len(chunk)]
         moved = load.after.cursor - self.progress.cursor
         after = msgspec.structs.replace(
             load.after,
-            delivered=self.progress.delivered + delivered - rejected,
-            rejected=self.progress.rejected + rejected,
-            delivered_ms=self._clock.wall_ms() if delivered else self.progress.delivered_ms,
+            delivered=self.progress.delivered + load.delivered,
+            rejected=self.progress.rejected + load.rejected,
+            delivered_ms=self._clock.wall_ms() if load.delivered else self.progress.delivered_ms,
         )
-        await asyncio.to_thread(self._file.save, after)
+        await asyncio.to_thread(self._save, after)
         self.progress = after
         self._load = None
         self.lag = max(0, self.lag - moved)
@@ -295,31 +216,32 @@ class Shipper:
             raise SinkUnavailable(f"no acknowledgement within {self.plan.timeout_s:g} s") from None
         except SinkRejected as error:
             log.error("sink %s refuses %d event(s) for good: %s", self.plan.name, len(error.reasons), error)  # noqa: TRY400
-            await asyncio.to_thread(self._file.keep_rejected, chunk, error.reasons)
+            await asyncio.to_thread(self._state.keep_rejected, chunk, error.reasons)
             return len(error.reasons)
         return 0
 
     def _lead(self) -> bool:
-        if self._lock is not None:
-            return True
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self._folder / f"{self.plan.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            known = self._file.load()
-            if known is None:
-                start = self._reader.size() if self.plan.from_now else 0
-                known = Progress(cursor=start)
-                self._file.save(known)
-        except BlockingIOError:
-            os.close(lock)
+        if not self._state.hold():
+            self.leading, self._load = False, None
+            self.progress = self._state.load() or Progress()  # the holder's, to be shown here too
+            self.lag = max(0, self._reader.size() - self.progress.cursor)
             return False
-        except BaseException:
-            os.close(lock)
-            raise
-        self.progress = known
-        self._lock = lock
+        if not self.leading:
+            self._load = None
+            known = self._state.load()
+            if known is None:
+                known = Progress(cursor=self._reader.size() if self.plan.from_now else 0)
+                self._state.save(known)
+            self.progress = known
+            self.leading = True
         return True
+
+    def _save(self, progress: Progress) -> None:
+        try:
+            self._state.save(progress)
+        except SinkTaken:
+            self.leading, self._load = False, None
+            raise
 
     def _pack(self) -> _Load | None:
         progress = msgspec.structs.replace(self.progress)
@@ -364,9 +286,8 @@ class Shipper:
     async def close(self) -> None:
         """Release the sink and let another shipper take over."""
         await self._sink.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._state.close()
+        self.leading = False
         self._load = None
 
 

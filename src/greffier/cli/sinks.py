@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from greffier.adapters.sinks.build import BadSink, build_sink
 from greffier.app.recording import operator, record_act
-from greffier.app.stores import open_reader
+from greffier.app.stores import open_progress, open_reader
 from greffier.audit.export.notices import marked_entry
 from greffier.audit.ports import JournalUnavailable
-from greffier.audit.shipping import Progress, ProgressFile
+from greffier.audit.progress import Progress
 from greffier.audit.sink_settings import SinkSettings
 from greffier.audit.sinks import Parcel, Sink, SinkRejected, SinkUnavailable, write_parcel
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
@@ -102,10 +103,36 @@ def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
         raise typer.Exit(int(Exit.FAILED))
 
 
+@app.command("rejected")
+def rejected(
+    name: Annotated[str, typer.Argument(help="Which sink.")],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest.")] = 100,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """List what a sink refused for good, with its reasons."""
+    _sink(_snapshot(workspace, as_json=as_json), name, as_json=as_json)
+    try:
+        state = open_progress(WorkspacePaths(workspace), name)
+        lines = state.rejected(limit)
+        state.close()
+    except SinkUnavailable as error:
+        fail(str(error), code=Exit.UNAVAILABLE, as_json=as_json)
+    if as_json:
+        print_json([msgspec.to_builtins(line) for line in lines])
+        return
+    for line in lines:
+        out.print(f"{line.seq:10} {line.code} {line.id}: {line.reason}", markup=False)
+    if not lines:
+        out.print(f"{name} refused nothing")
+
+
 def _status(paths: WorkspacePaths, name: str, *, as_json: bool) -> dict[str, Any]:
     size = 0
     try:
-        progress = ProgressFile(paths.sinks, name).load() or Progress()
+        state = open_progress(paths, name)
+        progress = state.load() or Progress()
+        state.close()
         reader = open_reader(paths)
         size = reader.size()
         reader.close()

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Protocol, cast
 
 from greffier.audit.ports import Journal, KeyWrapper, Leader
+from greffier.audit.progress import ProgressFile, ProgressStore
 from greffier.audit.settings import AuditSettings
 from greffier.audit.verification import FiledReader
 from greffier.config.paths import WorkspacePaths
@@ -115,6 +116,14 @@ class Stores(Protocol):
         """
         ...
 
+    def progress(self, sink: str) -> ProgressStore:
+        """How far a sink is, and who supplies it.
+
+        Raises:
+            SinkUnavailable: It cannot be opened.
+        """
+        ...
+
     def entries(self) -> Iterator[str]:
         """Every place in which data is kept: ``FILE:TABLE``, ``postgresql:TABLE``, ``NAME`` of other entries.
 
@@ -182,6 +191,10 @@ class SqliteStores:
     def reviews(self) -> SqlReviewStore:
         """See `Stores`."""
         return SqliteReviewStore(self._paths.state_db)
+
+    def progress(self, sink: str) -> ProgressStore:
+        """See `Stores`."""
+        return ProgressFile(self._paths.sinks, sink)
 
     def entries(self) -> Iterator[str]:
         """See `Stores`."""

@@ -1,4 +1,4 @@
-"""Two gateways on two machines, one database: what one of them holds back is decided at the other."""
+"""Two gateways on two machines, one database: they decide for each other, and one of them supplies the sinks."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from greffier.app.stores import administration_of
+from greffier.app.stores import administration_of, open_reader
 from greffier.cli.review import app
 from greffier.config.paths import WorkspacePaths
 from greffier.testing.peers import Peers, running_peers
@@ -25,6 +25,7 @@ unsafe_development_mode: true
 tenants:
   acme: {title: Acme}
 server: {drain_timeout_s: 5}
+sinks: {archive: {kind: file, path: out/events.json}}
 storage: {url: "env:GATEWAY_URL", admin_url: "env:OWNER_URL"}
 """,
     "use_cases/assistant.yaml": """
@@ -156,3 +157,37 @@ def test_a_failover_of_the_database_is_no_decision(machines: Machines, server: P
     server.start()
     machines.review(machines.first, "approve", waiting["id"], "--reason", "because")
     assert call.answer().status == 200
+
+
+def shipped(machine: Platform) -> list[int]:
+    """Sequence numbers of what a machine has put into the archive."""
+    file = machine.workspace / "out" / "events.json"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line)["metadata"]["sequence"] for line in lines]
+
+
+def size(machine: Platform) -> int:
+    reader = open_reader(WorkspacePaths(machine.workspace))
+    try:
+        return reader.size()
+    finally:
+        reader.close()
+
+
+def test_one_machine_supplies_the_sinks_and_the_other_goes_on_when_it_stops(machines: Machines) -> None:
+    both = (machines.first, machines.second)
+
+    def arrived() -> list[int]:
+        return [seq for machine in both for seq in shipped(machine)]
+
+    for machine in both:
+        assert machine.chat(machines.key, "hello").status == 200
+    eventually(lambda: max(arrived(), default=0) == size(machines.first), within_s=30)
+    supplier, other = sorted(both, key=lambda machine: max(shipped(machine), default=0), reverse=True)
+    before = size(other)
+    supplier.stop()
+    assert other.chat(machines.key, "hello").status == 200
+    eventually(lambda: max(shipped(other), default=0) == size(other), within_s=30)
+    assert set(arrived()) == set(range(1, size(other) + 1))
+    handed_over = [seq for seq in arrived() if seq > before]
+    assert len(handed_over) == len(set(handed_over)), "what one has shipped, the other does not ship again"

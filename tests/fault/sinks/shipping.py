@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from greffier.adapters.sinks.build import build_sink
+from greffier.audit.progress import ProgressFile
 from greffier.audit.shipping import Plan, Shipper
 from greffier.audit.sink_settings import SinkSettings
 from greffier.core.clock import SystemClock
@@ -17,7 +18,8 @@ async def main(folder: Path) -> None:
     sink, writer = build_sink("file", settings, folder)
     plan = Plan(name="file", workspace="prod", batch=20)
     reader = SqliteJournalReader(folder / "journal.db")
-    shipper = Shipper(plan, sink, writer, reader, lambda: None, folder / "sinks", SystemClock(), random.Random())
+    state = ProgressFile(folder / "sinks", "file")
+    shipper = Shipper(plan, sink, writer, reader, lambda: None, state, SystemClock(), random.Random())
     print("ready", flush=True)
     await shipper.run(asyncio.Event())
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from greffier.audit.shipping import ProgressFile
+from greffier.audit.progress import ProgressFile
 from greffier.config.paths import WorkspacePaths
 from greffier.testing.certificates import Certificates
 from greffier.testing.peers import Peers

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from greffier.storage.administration import DatabaseUnavailable, SchemaMismatch, SchemaState
 from greffier.storage.postgres.database import Database, reason_of
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """Every revision this version knows, oldest first; the last one is what it works with."""
 
 # All that the gateway's role may do: above all, it cannot change or delete a record.
@@ -31,6 +31,8 @@ _RIGHTS = {
     "subject_request": "SELECT, INSERT, UPDATE",
     "incident": "SELECT, INSERT",
     "review": "SELECT, INSERT, UPDATE (decision, decided_by, decided_ms, reason, used_by)",
+    "sink_progress": "SELECT, INSERT, UPDATE",
+    "sink_rejected": "SELECT, INSERT",
     "tombstone": "SELECT, INSERT",
     "tombstone_key": "SELECT, UPDATE (key)",
     "part": "SELECT, INSERT, DELETE",

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable, Leader
+from greffier.audit.progress import ProgressStore
 from greffier.audit.settings import AuditSettings
+from greffier.audit.sinks import SinkUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.storage_settings import StorageSettings
 from greffier.governance.incidents.ports import IncidentsUnavailable
@@ -19,11 +21,12 @@ from greffier.storage.inventory import DATABASE, state_entries
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import BadDatabaseUrl, Database
 from greffier.storage.postgres.journal import PostgresJournal
-from greffier.storage.postgres.leader import PostgresLeader
+from greffier.storage.postgres.leader import PostgresLeader, supply_of
 from greffier.storage.postgres.reader import PostgresJournalReader
 from greffier.storage.postgres.schema import check, tables
 from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.reviews import SqlReviewStore
+from greffier.storage.sinks import SqlProgress
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, RootKey, StoresUnavailable
 
@@ -90,6 +93,11 @@ class PostgresStores:
         """See `Stores`."""
         self._check(ReviewsUnavailable)
         return SqlReviewStore(self._database.engine())
+
+    def progress(self, sink: str) -> ProgressStore:
+        """See `Stores`. One connection is the lock's."""
+        self._check(SinkUnavailable)
+        return SqlProgress(self._database.engine(), PostgresLeader(self._database, supply_of(sink)), sink)
 
     def entries(self) -> Iterator[str]:
         """See `Stores`. Files that stay on the machine are told too."""

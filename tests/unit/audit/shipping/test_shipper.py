@@ -15,7 +15,8 @@ from greffier.audit.checkpoint import Checkpoint
 from greffier.audit.export.codes import Severity
 from greffier.audit.export.ocsf import to_json
 from greffier.audit.ports import Sequenced
-from greffier.audit.shipping import MAX_CHUNK_BYTES, Plan, ProgressFile, Shipper
+from greffier.audit.progress import ProgressFile
+from greffier.audit.shipping import MAX_CHUNK_BYTES, Plan, Shipper
 from greffier.audit.sinks import Parcel, SinkRejected, SinkUnavailable
 from greffier.core.events import Act, canonical
 from greffier.testing.clock import ManualClock
@@ -83,7 +84,8 @@ def make(
     checkpoint: Checkpoint | None = None,
 ) -> Shipper:
     plan = plan or Plan(name="siem", workspace="prod", batch=7)
-    return Shipper(plan, sink, to_json, journal, lambda: checkpoint, folder, ManualClock(), random.Random(1))
+    state = ProgressFile(folder, plan.name)
+    return Shipper(plan, sink, to_json, journal, lambda: checkpoint, state, ManualClock(), random.Random(1))
 
 
 async def drain(shipper: Shipper, tries: int = 200) -> None:
