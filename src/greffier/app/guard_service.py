@@ -97,7 +97,13 @@ class GuardService:
     def _guard_of(self, snapshot: Snapshot) -> Guard:
         """The guard of a bundle: every detector in this process, and the workspace's own over HTTP; no judges."""
         outside = self._own.for_snapshot(snapshot, {})
-        return Guard(snapshot.screens, snapshot.topics, clock=SystemClock(), outside=outside)
+        return Guard(
+            snapshot.screens,
+            snapshot.topics,
+            clock=SystemClock(),
+            outside=outside,
+            packs=snapshot.signature_packs,
+        )
 
     async def close(self) -> None:
         """Close connections to the workspace's own detectors."""

@@ -47,6 +47,7 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
         clock=clock,
         outside=plant.own_detectors.for_snapshot(snapshot, providers),
         service=plant.guard_services.for_settings(workspace.guardrails_service),
+        packs=snapshot.signature_packs,
     )
     randomness = Random()  # noqa: S311 - spreads load and hides nothing; the kernel would be asked for every request
     router = Router(snapshot.models, snapshot.deployments, plant.health, randomness, clock)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greffier.cli.guard_files import build_guard
+from greffier.cli.guard_pack import app as pack_app
 from greffier.cli.guard_serve import serve_command
 from greffier.cli.guard_test import run_tests
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
@@ -23,6 +24,7 @@ from greffier.guardrails.check import Checker, CheckFinding, CheckRequest, Check
 app = typer.Typer(help="Try, test and serve the guardrails.", no_args_is_help=True)
 app.command("test")(run_tests)
 app.command("serve")(serve_command)
+app.add_typer(pack_app, name="pack")
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="Folder of the workspace.")]
 ScreenOption = Annotated[str, typer.Option("--screen", help="Name of the screen.")]

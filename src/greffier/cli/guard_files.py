@@ -64,7 +64,8 @@ def guard_of(content: BundleContent, base: Path) -> Guard:
         for name, settings in content.detectors.items()
         if settings.kind == "onnx"
     }
-    return Guard({"default": default_screen(), **content.screens}, content.topics, outside=from_files)
+    screens = {"default": default_screen(), **content.screens}
+    return Guard(screens, content.topics, outside=from_files, packs=content.signature_packs)
 
 
 def read_cases(path: Path, *, as_json: bool) -> tuple[GuardCase, ...]:

@@ -12,10 +12,12 @@ from typing import Any, Literal
 import msgspec
 
 from greffier.config.checks.everything import check
+from greffier.config.packs import read_packs
 from greffier.config.problems import ConfigError, Problem, printable
 from greffier.config.settings import PromptFront, WorkspaceSettings
 from greffier.config.workspace import Sources, read_sources
 from greffier.guardrails.settings import DetectorSettings, ScreenSettings, TopicSettings
+from greffier.guardrails.signature_packs import SignaturePack
 from greffier.llm.settings import DeploymentSettings
 from greffier.policy.settings import RuleSettings, UseCaseSettings
 from greffier.router.settings import ModelSettings
@@ -42,6 +44,7 @@ class BundleContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     screens: dict[str, ScreenSettings]
     topics: dict[str, TopicSettings]
     detectors: dict[str, DetectorSettings] = {}
+    signature_packs: dict[str, SignaturePack] = {}
     deployments: dict[str, DeploymentSettings]
     models: dict[str, ModelSettings]
     prompts: dict[str, BundledPrompt]
@@ -63,8 +66,7 @@ class Bundle(msgspec.Struct, frozen=True):
 
 def check_workspace(root: Path) -> tuple[Problem, ...]:
     """Return every mistake and warning in the workspace, in file order."""
-    sources, problems = read_sources(root)
-    return check(sources, problems)
+    return _checked(root)[1]
 
 
 def build(root: Path) -> Bundle:
@@ -73,8 +75,7 @@ def build(root: Path) -> Bundle:
     Raises:
         ConfigError: ``workspace_invalid``, with every mistake.
     """
-    sources, problems = read_sources(root)
-    problems = check(sources, problems)
+    sources, problems = _checked(root)
     errors = tuple(p for p in problems if p.severity == "error")
     if errors or sources.settings is None:
         count = "1 mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
@@ -87,6 +88,12 @@ def build(root: Path) -> Bundle:
     return _bundle(sources, sources.settings.value)
 
 
+def _checked(root: Path) -> tuple[Sources, tuple[Problem, ...]]:
+    sources, problems = read_sources(root)
+    problems = (*problems, *read_packs(root, sources))
+    return sources, check(sources, problems)
+
+
 def _bundle(sources: Sources, settings: WorkspaceSettings) -> Bundle:
     content = BundleContent(
         format=FORMAT,
@@ -96,6 +103,7 @@ def _bundle(sources: Sources, settings: WorkspaceSettings) -> Bundle:
         screens={name: place.value for name, place in sources.screens.items()},
         topics={name: place.value for name, place in sources.topics.items()},
         detectors={name: place.value for name, place in sources.detectors.items()},
+        signature_packs=sources.pack_contents,
         deployments={name: place.value for name, place in sources.deployments.items()},
         models={name: place.value for name, place in sources.models.items()},
         prompts={

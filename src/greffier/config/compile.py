@@ -30,6 +30,7 @@ def compile_snapshot(bundle: Bundle, *, signed_by: str, now_ms: int) -> Snapshot
         screens=content.screens,
         topics=content.topics,
         detectors=content.detectors,
+        signature_packs=content.signature_packs,
         deployments={
             name: _deployment(name, settings, content.workspace) for name, settings in content.deployments.items()
         },

@@ -51,6 +51,13 @@ def default_screen() -> ScreenSettings:
                 then="deny",
                 message="The text hides instructions in a disguise.",
             ),
+            ScreenRule(
+                id="default-known-bad",
+                types=("known_bad",),  # only where the workspace has signature packs
+                at_least=0.8,
+                then="deny",
+                message="The text holds a pattern that is known to be bad.",
+            ),
             ScreenRule(id="default-suspicion", types=(*_ATTACKS, "obfuscation"), at_least=0.5, then="flag"),
             ScreenRule(id="default-harm", types=_HARM, at_least=0.5, then="flag"),
             ScreenRule(id="default-secrets", types=("SECRET",), then="redact"),
@@ -65,6 +72,13 @@ def default_screen() -> ScreenSettings:
                 at_least=0.8,
                 then="deny",
                 message="The answer would have revealed internal instructions.",
+            ),
+            ScreenRule(
+                id="default-output-known-bad",
+                types=("known_bad",),
+                at_least=0.8,
+                then="deny",
+                message="The answer holds a pattern that is known to be bad.",
             ),
             ScreenRule(id="default-exfiltration", types=("exfiltration",), at_least=0.6, then="redact"),
             ScreenRule(id="default-untrusted-argument", types=("untrusted_argument",), then="flag"),

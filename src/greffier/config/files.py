@@ -19,7 +19,11 @@ RESERVED = ("tools", "corpora", "evals")
 DOCUMENTS = "documents"
 """What people write for the documents of compliance (``greffier docs``). No part of the bundle: nothing runs on it."""
 _IGNORED = ("readme.md",)
-_BESIDE = ("policies/tests", "guardrails/tests")  # cases for the test commands; they are no part of the configuration
+_BESIDE = (
+    "policies/tests",
+    "guardrails/tests",
+    "guardrails/packs",
+)  # cases of the test commands; packs are read by name
 
 
 class SourceFile(msgspec.Struct, frozen=True):

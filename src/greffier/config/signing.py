@@ -71,24 +71,28 @@ def fingerprint(public_key_der: bytes) -> str:
     return hashlib.sha256(public_key_der).hexdigest()
 
 
-def sign(data: bytes, signer: Signer) -> bytes:
-    """Return the bytes of ``bundle.sig`` for a bundle's bytes.
+def sign(data: bytes, signer: Signer, *, purpose: bytes = _PURPOSE) -> bytes:
+    """Return the bytes of a signature file (``bundle.sig``) for a bundle's bytes, or for those of another document.
 
     Raises:
         SignerError: The key cannot be used.
     """
-    signature = signer.sign(_statement(data))
+    signature = signer.sign(_statement(data, purpose))
     key = fingerprint(signer.public_key_der())
     return _encode(_SignatureFile(_FORMAT, key, base64.b64encode(signature).decode()))
 
 
-def verify(data: bytes, signature_file: bytes, trusted: dict[str, bytes]) -> str:
+def verify(
+    data: bytes, signature_file: bytes, trusted: dict[str, bytes], *, purpose: bytes = _PURPOSE, what: str = "bundle"
+) -> str:
     """Return the name of the trusted key whose signature over ``data`` holds.
 
     Args:
         data: The bundle's bytes.
         signature_file: The bytes of ``bundle.sig``.
         trusted: SubjectPublicKeyInfo by name.
+        purpose: What the signature must have been made for.
+        what: The document, for people.
 
     Raises:
         ConfigError: ``signature_invalid`` or ``signature_untrusted``.
@@ -98,14 +102,14 @@ def verify(data: bytes, signature_file: bytes, trusted: dict[str, bytes]) -> str
     if name is None:
         raise ConfigError(
             "signature_untrusted",
-            f"The bundle is signed by the key {stated.key[:16]}..., which is not among the trusted keys.",
+            f"The {what} is signed by the key {stated.key[:16]}..., which is not among the trusted keys.",
             "Sign it with a trusted key, or, if you know this one, accept it with 'greffier config trust PEM'.",
         )
     key = _p256(trusted[name], name)
     try:
-        key.verify(base64.b64decode(stated.signature, validate=True), _statement(data), ec.ECDSA(SHA256()))
+        key.verify(base64.b64decode(stated.signature, validate=True), _statement(data, purpose), ec.ECDSA(SHA256()))
     except InvalidSignature as error:
-        raise _invalid("The signature does not match the bundle") from error
+        raise _invalid(f"The signature does not match the {what}") from error
     return name
 
 
@@ -136,8 +140,23 @@ def public_pem(public_key_der: bytes) -> bytes:
     return b"\n".join([b"-----BEGIN PUBLIC KEY-----", *lines, b"-----END PUBLIC KEY-----", b""])
 
 
-def _statement(data: bytes) -> bytes:
-    return _PURPOSE + b"\n" + hashlib.sha256(data).hexdigest().encode() + b"\n"
+def public_key_der(pem: str) -> bytes:
+    """SubjectPublicKeyInfo of a P-256 public key in PEM form.
+
+    Raises:
+        ConfigError: ``trust_invalid``: it is none.
+    """
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _untrustworthy("of the workspace", "cannot be read as a public key") from error
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    _p256(der, "of the workspace")
+    return der
+
+
+def _statement(data: bytes, purpose: bytes) -> bytes:
+    return purpose + b"\n" + hashlib.sha256(data).hexdigest().encode() + b"\n"
 
 
 def _encode(value: _SignatureFile) -> bytes:

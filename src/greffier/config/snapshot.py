@@ -6,6 +6,7 @@ from greffier.config.settings import WorkspaceSettings
 from greffier.core.deployment import Deployment
 from greffier.core.prompt import Prompt
 from greffier.guardrails.settings import DetectorSettings, ScreenSettings, TopicSettings
+from greffier.guardrails.signature_packs import SignaturePack
 from greffier.llm.settings import DeploymentSettings
 from greffier.policy.settings import RuleSettings, UseCaseSettings
 from greffier.router.settings import ModelSettings
@@ -29,6 +30,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         models: By the name callers use.
         prompts: By name.
         detectors: The workspace's own detectors, by name.
+        signature_packs: Known bad patterns, by the name of their pack.
     """
 
     revision: str
@@ -45,3 +47,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     models: dict[str, ModelSettings]
     prompts: dict[str, Prompt]
     detectors: dict[str, DetectorSettings] = {}
+    signature_packs: dict[str, SignaturePack] = {}

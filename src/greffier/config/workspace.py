@@ -14,7 +14,14 @@ from greffier.config.problems import Path, Problem, in_order
 from greffier.config.schema import decode
 from greffier.config.settings import ModelFile, PromptFront, WorkspaceSettings
 from greffier.core.settings import Settings
-from greffier.guardrails.settings import DetectorSettings, GuardrailFile, ScreenSettings, TopicSettings
+from greffier.guardrails.settings import (
+    DetectorSettings,
+    GuardrailFile,
+    ScreenSettings,
+    SignaturePackSettings,
+    TopicSettings,
+)
+from greffier.guardrails.signature_packs import SignaturePack
 from greffier.llm.settings import DeploymentSettings
 from greffier.policy.settings import PolicyFile, RuleSettings, UseCaseSettings
 from greffier.router.settings import ModelSettings
@@ -57,6 +64,8 @@ class Sources(msgspec.Struct):
     screens: dict[str, Located[ScreenSettings]] = {}
     topics: dict[str, Located[TopicSettings]] = {}
     detectors: dict[str, Located[DetectorSettings]] = {}
+    packs: dict[str, Located[SignaturePackSettings]] = {}
+    pack_contents: dict[str, SignaturePack] = {}
     prompts: dict[str, Located[PromptSource]] = {}
     incomplete: set[str] = set()
     """Folders in which a file could not be used, so that a name missing there is no mistake of its own."""
@@ -125,6 +134,9 @@ class _Loading:
             for name, detector in guardrails.detectors.items():
                 place = Located(detector, document, ("detectors", name))
                 self._add(self.sources.detectors, name, place, "detector")
+            for name, pack in guardrails.signature_packs.items():
+                place_ = Located(pack, document, ("signature_packs", name))
+                self._add(self.sources.packs, name, place_, "signature pack")
             for name, topic in guardrails.topics.items():
                 self._add(self.sources.topics, name, Located(topic, document, ("topics", name)), "topic")
 

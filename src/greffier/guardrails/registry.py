@@ -9,9 +9,11 @@ from greffier.guardrails.detectors.injection_rules import InjectionRules
 from greffier.guardrails.detectors.leak import Leaks
 from greffier.guardrails.detectors.learned import learned_detectors
 from greffier.guardrails.detectors.secrets import Secrets
+from greffier.guardrails.detectors.signatures import Signatures
 from greffier.guardrails.detectors.topics import Topics
 from greffier.guardrails.ports import Detector, OutsideDetector
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
+from greffier.guardrails.signature_packs import SignaturePack
 
 Factory = Callable[[Mapping[str, TopicSettings]], Detector]
 """Builds a detector for a snapshot; gets the workspace's topics. Raises `GreffierError` when it cannot load."""
@@ -54,12 +56,17 @@ class Builder:
     Args:
         topics: As the workspace defines them.
         outside: Detectors in other processes, by the name under which screens ask for them.
+        packs: Signature packs of the workspace.
     """
 
     def __init__(
-        self, topics: Mapping[str, TopicSettings], outside: Mapping[str, OutsideDetector] | None = None
+        self,
+        topics: Mapping[str, TopicSettings],
+        outside: Mapping[str, OutsideDetector] | None = None,
+        packs: Mapping[str, SignaturePack] | None = None,
     ) -> None:
         self._topics = topics
+        self._packs = packs or {}
         self._outside = outside or {}
         self._built: dict[str, Detector] = {}
 
@@ -70,7 +77,10 @@ class Builder:
             GreffierError: A name is unknown or its detector cannot load; the start must not go on without a detector
                 that the workspace asked for.
         """
-        return tuple(self._one(screen, name) for name in settings.detectors or DEFAULT if name not in self._outside)
+        names = settings.detectors or DEFAULT
+        if self._packs and Signatures.name not in names:
+            names = (*names, Signatures.name)  # whoever installs a pack wants it looked for everywhere
+        return tuple(self._one(screen, name) for name in names if name not in self._outside)
 
     def outside(self, settings: ScreenSettings) -> tuple[OutsideDetector, ...]:
         """The detectors a screen names that work in other processes."""
@@ -78,6 +88,8 @@ class Builder:
 
     def _one(self, screen: str, name: str) -> Detector:
         built = self._built.get(name)
+        if built is None and name == Signatures.name:
+            built = self._built[name] = Signatures(self._packs)
         if built is None:
             factory = DETECTORS.get(name)
             if factory is None:

@@ -21,6 +21,7 @@ from greffier.guardrails.reviews import preview_of
 from greffier.guardrails.seams import Seam, seams
 from greffier.guardrails.settings import ScreenSettings, TopicSettings
 from greffier.guardrails.sieve import Screen, Sieve
+from greffier.guardrails.signature_packs import SignaturePack
 from greffier.guardrails.stream import StreamScreen
 from greffier.guardrails.structure import check_schema, schema_of, violation
 
@@ -78,9 +79,10 @@ class Guard:
         clock: Clock | None = None,
         outside: Mapping[str, OutsideDetector] | None = None,
         service: OutsideDetector | None = None,
+        packs: Mapping[str, SignaturePack] | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        build = registry.Builder(topics or {}, outside or {})
+        build = registry.Builder(topics or {}, outside or {}, packs)
         self._screens = {
             name: Screen(name, s, Engine(()), (service,))
             if service is not None

@@ -204,9 +204,19 @@ class DetectorSettings(Settings, frozen=True, kw_only=True):
     onnx: OnnxSettings | None = None
 
 
+class SignaturePackSettings(Settings, frozen=True, kw_only=True):
+    """A pack of signatures, ``guardrails/packs/NAME.json`` with ``NAME.sig``, and the key that must have signed it.
+
+    ``key``: the maker's public key (P-256) in PEM form.
+    """
+
+    key: Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
 class GuardrailFile(Settings, frozen=True, kw_only=True):
     """A file in ``guardrails/``."""
 
     screens: dict[Identifier, ScreenSettings] = {}
     topics: dict[Identifier, TopicSettings] = {}
     detectors: dict[Identifier, DetectorSettings] = {}
+    signature_packs: dict[Identifier, SignaturePackSettings] = {}

@@ -13,7 +13,7 @@ from greffier.guardrails.ports import Provenance
 from greffier.guardrails.settings import DetectorSettings, OnnxSettings, ScreenSettings, TopicSettings
 
 DETECTORS = (
-    *("identifiers", "secrets", "injection", "topics", "leak", "health"),
+    *("signatures", "identifiers", "secrets", "injection", "topics", "leak", "health"),
     *("injection_model", "names", "toxicity", "disallowed"),
 )
 TYPES = (
@@ -23,6 +23,7 @@ TYPES = (
     *("prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "toxicity", "disallowed_topic"),
     *("prompt_leak", "exfiltration", "external_link", "detector_unavailable"),
     *("language", "length", "ungrounded_quote", "ungrounded_figure", "conversation_risk", "untrusted_argument"),
+    "known_bad",
 )
 """Finding types of the built-in detectors (docs/reference); others come from plugins."""
 
@@ -121,6 +122,7 @@ def _rules(place: Located[ScreenSettings], sources: Sources) -> Iterator[Problem
 
 def _type(place: Located[ScreenSettings], path: Path, finding: str, sources: Sources) -> Iterator[Problem]:
     own = {kind for detector in sources.detectors.values() for kind in detector.value.types}
+    own.update(signature.type for pack in sources.pack_contents.values() for signature in pack.signatures)
     if finding == "*" or finding in TYPES or finding in own:
         keys = _ASKED_FOR.get(finding, ())
         asked: Any = place.value
