@@ -6,6 +6,7 @@ from functools import partial
 
 import msgspec
 
+from greffier.app.impersonal_stores import impersonal_stores
 from greffier.app.recording import operator, record_act
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
@@ -24,16 +25,15 @@ from greffier.app.subject_stores import (
     JournalConnector,
     KeyConnector,
     LedgerConnector,
-    impersonal_stores,
 )
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
 from greffier.governance.privacy.handling import Desk
 from greffier.governance.privacy.law import law
-from greffier.governance.privacy.ports import Person, SubjectStore
-from greffier.governance.privacy.processing import recipients_of
+from greffier.governance.privacy.ports import Disclosure, Person, SubjectStore
 from greffier.governance.privacy.replay import replay
+from greffier.governance.privacy.telling import disclosures
 from greffier.identity.claims import Pseudonyms
 from greffier.storage.content import SqlContentStore
 from greffier.storage.erasures import SqlErasureLedger
@@ -81,7 +81,17 @@ class Office(msgspec.Struct, frozen=True):
             hold.id for hold in self.holds.all() if hold.active(now_ms) and any(hold.covers(*label) for label in labels)
         ]
 
-    def desk(self, snapshot: Snapshot) -> Desk:
+    def disclosed(self, snapshot: Snapshot, person: Person) -> tuple[Disclosure, ...]:
+        """Who was sent data of a person (Art. 19).
+
+        Raises:
+            PrivacyUnavailable: The records cannot be read.
+        """
+        journal = JournalConnector(partial(open_reader, self.paths), law())
+        uses, complete = journal.uses(person)
+        return disclosures(snapshot, person.tenant, uses, complete=complete)
+
+    def desk(self, snapshot: Snapshot, corrections: tuple[tuple[str, str], ...] = ()) -> Desk:
         """What handling a request needs, with the operating system's word for who is at work."""
         return Desk(
             requests=self.requests,
@@ -90,13 +100,14 @@ class Office(msgspec.Struct, frozen=True):
             erasures=self.erasures,
             stores=self.stores(),
             entries=lambda: data_entries(self.paths),
-            recipients=lambda tenant: recipients(snapshot, tenant),
+            recipients=partial(self.disclosed, snapshot),
             set_aside=self.content.set_aside,
             settled=self.content.mark_applied,
             record=partial(record_act, self.paths),
             clock=SystemClock(),
             actor=operator(),
             law=law(),
+            corrections=corrections,
         )
 
 
@@ -162,15 +173,6 @@ def references_of(
         found.append(Pseudonyms(secret).subject(tenant, *person))
     found += [f"key:{key}" for key in keys]
     return tuple(dict.fromkeys([*found, *refs]))
-
-
-def recipients(snapshot: Snapshot, tenant: str) -> tuple[str, ...]:
-    """Who was sent data of a tenant's use cases (Art. 19): those the workspace names, and the providers of models."""
-    found: dict[str, None] = {}
-    for use_case in snapshot.use_cases.values():
-        if use_case.tenant == tenant:
-            found |= dict.fromkeys(recipients_of(snapshot, use_case))
-    return tuple(found)
 
 
 def replay_erasures(paths: WorkspacePaths) -> int:

@@ -14,9 +14,9 @@ from greffier.governance.privacy.ports import (
     ErasureLedger,
     Person,
     PrivacyUnavailable,
-    SubjectStore,
     Verified,
 )
+from greffier.governance.privacy.telling import Use
 from greffier.identity.keys import KeyRecord
 from greffier.identity.ports import KeyNotFound, KeyStoreUnavailable
 from greffier.storage.content import SqlContentStore, StoredPart
@@ -27,7 +27,7 @@ _KEY_REF = "key:"
 _KEY_TABLES = ("data_key", "epoch_key", "tenant_key")
 
 
-def _tables(file: str, *names: str) -> frozenset[str]:
+def tables_of(file: str, *names: str) -> frozenset[str]:
     """Tables that are in a file, or in the one database where the workspace names one."""
     return frozenset(f"{place}:{name}" for place in (file, DATABASE) for name in names)
 
@@ -45,8 +45,11 @@ class ContentConnector:
     """Prompts, answers and comments under the person's own keys, and confirmed parts of others that mention them."""
 
     name = "content"
-    holds = _tables("content.db", "part", "erasure_mark") | _tables("content-keys.db", *_KEY_TABLES)
+    holds = tables_of("content.db", "part", "erasure_mark") | tables_of("content-keys.db", *_KEY_TABLES)
     retains = ""
+    stays = (
+        "It is what was said, and the log commits to its bytes; the rectification stands beside it, under the same key."
+    )
 
     def __init__(self, store: SqlContentStore, redact: tuple[str, ...] = ()) -> None:
         """Use a store.
@@ -110,7 +113,8 @@ class JournalConnector:
     """Records: references, digests and counts. They stay; an answer to an access request lists them."""
 
     name = "journal"
-    holds = _tables("journal.db", "event", "events", "journal_head", "journal_day", "journal_writer") | {"log"}
+    holds = tables_of("journal.db", "event", "events", "journal_head", "journal_day", "journal_writer") | {"log"}
+    stays = "A signed log of references and counts: it holds no word that could be wrong about a person."
 
     def __init__(self, reader: Callable[[], JournalReader], law: Law) -> None:
         self._reader = reader
@@ -133,6 +137,23 @@ class JournalConnector:
         """See `SubjectStore.verify`; never asked, as nothing is deleted."""
         return Verified("events that name one of the person's references", self.find(person))
 
+    def uses(self, person: Person) -> tuple[list[Use], bool]:
+        """The person's requests with where they went, and whether the records go back to the beginning."""
+        found: dict[str, Use] = {}
+        for event in self._about(person):
+            if not isinstance(event, Admission | Outcome):
+                continue
+            use = found.get(event.request_id, Use(event.request_id, "", ()))
+            case = event.facts.use_case if event.facts is not None else ""
+            tried = (
+                [event.deployment, *(line.deployment for line in event.attempts)] if isinstance(event, Outcome) else []
+            )
+            went = tuple(dict.fromkeys(filter(None, (*use.deployments, *tried))))
+            found[event.request_id] = Use(use.request, case or use.use_case, went)
+        with _reachable():
+            complete = self._reader().first() <= 1
+        return list(found.values()), complete
+
     def _about(self, person: Person) -> Iterator[AnyEvent]:
         needles = [f'"{ref}"'.encode() for ref in person.refs]
         requests: set[str] = set()
@@ -154,8 +175,9 @@ class KeyConnector:
     """API keys a person holds: the key is revoked and what people called it is removed; its id stays on record."""
 
     name = "keys"
-    holds = _tables("state.db", "api_keys", "api_key_store")
+    holds = tables_of("state.db", "api_keys", "api_key_store")
     retains = ""
+    stays = ""
 
     def __init__(self, store: SqlKeyStore, now_ms: int) -> None:
         self._store = store
@@ -196,6 +218,21 @@ class KeyConnector:
         """See `SubjectStore.verify`."""
         return Verified("labels, groups, roles and attributes of the person's keys", self.find(person))
 
+    def correct(self, person: Person, wrong: str, right: str) -> int:
+        """See `Correctable.correct`: in labels and attributes. Groups and roles are the operator's own decisions."""
+        count = 0
+        with _reachable():
+            for key_id in _keys(person):
+                key = self._key(person.tenant, key_id)
+                if key is None:
+                    continue
+                label = key.label.replace(wrong, right)
+                attributes = {name: value.replace(wrong, right) for name, value in key.attributes.items()}
+                if (label, attributes) != (key.label, key.attributes):
+                    self._store.describe(key_id, label=label, attributes=attributes)
+                    count += 1
+        return count
+
     def _key(self, tenant: str, key_id: str) -> KeyRecord | None:
         try:
             key = self._store.get(key_id)
@@ -208,7 +245,8 @@ class LedgerConnector:
     """Consents, objections and restrictions. They stay, or they could not be honoured."""
 
     name = "consents and objections"
-    holds = _tables("privacy.db", "privacy_ledger", "privacy_store")
+    stays = "Lines are added and never changed; a wrong one is lifted by the next ('greffier privacy')."
+    holds = tables_of("privacy.db", "privacy_ledger", "privacy_store")
 
     def __init__(self, ledger: ConsentLedger, law: Law) -> None:
         self._ledger = ledger
@@ -240,7 +278,8 @@ class BackupConnector:
     """Copies made before: nobody can delete inside them, so the ledger of erasures reaches them when they return."""
 
     name = "backups"
-    holds = _tables("erasures.db", "tombstone", "tombstone_key")
+    stays = "Nobody can write inside a backup; it is put back only where the stores themselves are lost."
+    holds = tables_of("erasures.db", "tombstone", "tombstone_key")
     retains = ""
 
     def __init__(self, ledger: ErasureLedger) -> None:
@@ -269,64 +308,6 @@ class BackupConnector:
         return Verified(
             "references and parts without a line in the erasure ledger", sum(m not in marks for m in wanted)
         )
-
-
-class KeptElsewhere:
-    """Places that hold no data of people, or none that can be told from anybody's; each with the reason."""
-
-    holds = frozenset[str]()
-
-    def __init__(self, name: str, holds: frozenset[str], retains: str) -> None:
-        self.name = name
-        self.holds = holds
-        self.retains = retains
-
-    def find(self, person: Person) -> int:
-        """None."""
-        del person
-        return 0
-
-    def export(self, person: Person) -> list[dict[str, Any]]:
-        """None."""
-        del person
-        return []
-
-    def delete(self, person: Person) -> int:
-        """None."""
-        del person
-        return 0
-
-    def verify(self, person: Person) -> Verified:
-        """None."""
-        del person
-        return Verified("nothing is kept", 0)
-
-
-def impersonal_stores(law: Law) -> tuple[SubjectStore, ...]:
-    """Everything else in the state folder, and why it is left alone."""
-    return (
-        KeptElsewhere("accounts", _tables("spend.db", "spend", "spend_cursor"), law.retained["accounts"]),
-        KeptElsewhere(
-            "spool, sinks and copies",
-            _tables("sinks", "sink_progress", "sink_rejected") | {"spool", "sinks", "copies"},
-            "Records on their way into the journal or to a sink, and how far copies are; references and counts only.",
-        ),
-        KeptElsewhere("reviews", _tables("state.db", "review"), law.retained["decisions"]),
-        KeptElsewhere("incidents", _tables("incidents.db", "incident"), law.retained["incidents"]),
-        KeptElsewhere(
-            "caches", frozenset({"compiled", "automata", "cache"}), "Compiled detectors; no answer is cached."
-        ),
-        KeptElsewhere(
-            "cases of data protection",
-            _tables("privacy.db", "legal_hold", "reveal_request", "subject_request"),
-            "17(3)(b), (e): accountability (Art. 5(2)); the person's references are removed from a finished erasure.",
-        ),
-        KeptElsewhere(
-            "configuration and run time",
-            frozenset({"keys", "releases", "schemas", "run", f"{DATABASE}:alembic_version"}),
-            "No data of end users: keys, signed configuration, sockets, process logs without content.",
-        ),
-    )
 
 
 def _item(part: StoredPart) -> dict[str, Any]:

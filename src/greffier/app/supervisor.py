@@ -25,6 +25,7 @@ from greffier.app.retention import InForce, retention
 from greffier.app.sealing import sealing
 from greffier.app.shipping import shipping
 from greffier.app.spending import bookkeeping
+from greffier.app.telling import telling
 from greffier.audit.copies import CopyUnavailable
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.audit.sinks import SinkUnavailable
@@ -247,6 +248,7 @@ async def _supervise(
         await asyncio.to_thread(replay_erasures, paths)
         await stack.enter_async_context(following_erasures(paths))
         await stack.enter_async_context(retention(paths, InForce(paths, snapshot)))
+        await stack.enter_async_context(telling(paths, InForce(paths, snapshot)))
         host, port = listener.getsockname()[:2]
         await chronicle.started(host, port, len(workers), snapshot)
         try:

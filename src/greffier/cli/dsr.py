@@ -19,6 +19,7 @@ from greffier.app.privacy_desk import Office, open_office
 from greffier.app.recording import operator, record_act
 from greffier.app.stores import open_reader
 from greffier.audit.ports import ContentUnavailable, PartLabel
+from greffier.cli import dsr_notices
 from greffier.cli.explained import (
     EndUserOption,
     KeyOption,
@@ -47,6 +48,8 @@ from greffier.governance.privacy.ports import NotAllowed
 from greffier.governance.privacy.records import RequestType, SubjectRequest
 
 app = typer.Typer(help="Requests of data subjects: open, identify, run, certify.", no_args_is_help=True)
+for _name, _command in dsr_notices.COMMANDS.items():
+    app.command(_name)(_command)
 
 RequestId = Annotated[str, typer.Argument(help="Id of the request.", metavar="ID")]
 
@@ -296,6 +299,12 @@ def run(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the answer (access, port).")] = None,
     redact: Annotated[list[str] | None, typer.Option("--redact", help="Words that name others; repeatable.")] = None,
     text: Annotated[str, typer.Option("--text", help="The right data (rectify), or the decision (contest).")] = "",
+    wrong: Annotated[
+        list[str] | None, typer.Option("--wrong", help="Word that is wrong where it can be corrected; repeatable.")
+    ] = None,
+    right: Annotated[
+        list[str] | None, typer.Option("--right", help="What is right instead; as often as --wrong.")
+    ] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -303,11 +312,14 @@ def run(
     with explained(as_json):
         paths = state_of(workspace)
         snapshot = load_snapshot(paths)
+        if len(wrong or ()) != len(right or ()) or not all(wrong or ()):
+            raise Wrong("every wrong word needs a right one", "Give --wrong and --right in pairs.")
+        corrections = tuple(zip(wrong or (), right or (), strict=True))
         with open_office(paths) as office:
             request = office.requests.get(request_id)
             if request.state not in {"done", "refused"}:
                 _prepare(paths, office, snapshot, request, output=output, redact=tuple(redact or ()), text=text)
-            request = Handler(office.desk(snapshot)).run(request)
+            request = Handler(office.desk(snapshot, corrections)).run(request)
     _show(request, as_json)
 
 
@@ -349,6 +361,8 @@ def certificate(request_id: RequestId, workspace: WorkspaceOption = Path(), as_j
             raise NotAllowed("the request is not done yet")
         logged = digest(request.outcome) in _logged_digests(paths, request_id)
         shown = request.outcome | {"digest": digest(request.outcome), "in_log": logged}
+        if request.notices:  # beside the certificate's own words: what became of them since it was written
+            shown["notices"] = [dsr_notices.row(notice) for notice in request.notices]
     if as_json:
         print_json(shown)
     else:
@@ -470,5 +484,8 @@ def _show(request: SubjectRequest, as_json: bool) -> None:
         out.print(f"  except    {reason}", markup=False)
     for step in request.steps:
         out.print(f"  done      {step.name}  {iso(step.at_ms)}", markup=False)
+    for notice in request.notices:
+        line = dsr_notices.row(notice)
+        out.print(f"  recipient {line['recipient']}: {line['stands']}", markup=False)
     if request.refused_reason:
         out.print(f"  refused   {request.refused_reason}", markup=False)

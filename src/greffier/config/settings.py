@@ -7,9 +7,9 @@ from msgspec import Meta
 
 from greffier.audit.copy_settings import CopySettings
 from greffier.audit.settings import AuditSettings
-from greffier.audit.sink_settings import SinkSettings
+from greffier.audit.sink_settings import SinkSettings, SinkTlsSettings
 from greffier.config.storage_settings import StorageSettings
-from greffier.core.settings import Identifier, Settings
+from greffier.core.settings import Identifier, SecretRef, Settings, ValueOrEnv
 from greffier.guardrails.settings import ServiceSettings
 from greffier.identity.settings import IdentitySettings, TenantSettings
 from greffier.limits.settings import LimitsSettings
@@ -64,6 +64,25 @@ class ControllerSettings(Settings, frozen=True, kw_only=True):
     security: str = ""
 
 
+class RecipientSettings(Settings, frozen=True, kw_only=True):
+    """Someone who is sent personal data, and is told of rectifications, erasures and restrictions (GDPR Art. 19).
+
+    ``name``: as it stands in documents; use cases name the recipient so, or by its key here. ``contact``: the e-mail
+    address of whoever looks after data protection there. ``deployments``: of which external model servers it is the
+    provider. ``webhook``: address that takes signed notices (Standard Webhooks), with the shared ``secret``.
+    ``mail_folder``: where a message (.eml) to ``contact`` is left for a mail program. Without either, a person tells
+    the recipient and says so ('greffier dsr told').
+    """
+
+    name: str
+    contact: str = ""
+    deployments: tuple[Identifier, ...] = ()
+    webhook: ValueOrEnv | None = None
+    secret: SecretRef | None = None
+    tls: SinkTlsSettings = SinkTlsSettings()
+    mail_folder: str | None = None
+
+
 class RetentionRule(Settings, frozen=True, kw_only=True):
     """How long captured content may stay. What is left out matches everything; the shortest rule that applies decides.
 
@@ -101,6 +120,7 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     audit: AuditSettings = AuditSettings()
     controller: ControllerSettings | None = None
+    recipients: dict[Identifier, RecipientSettings] = {}
     retention: tuple[RetentionRule, ...] = ()
     sinks: dict[Identifier, SinkSettings] = {}
     copies: dict[Identifier, CopySettings] = {}

@@ -136,6 +136,21 @@ class SqlKeyStore:
                 )
             )
 
+    def describe(self, key_id: str, *, label: str, attributes: dict[str, str]) -> None:
+        """Say anew what describes a key's holder, because it was wrong (GDPR Art. 16); what stood there is overwritten.
+
+        Raises:
+            KeyNotFound: No such key.
+            KeyStoreUnavailable: The store cannot be reached.
+        """
+        with self._writing() as (connection, number):
+            _get(connection, key_id)
+            self._erase_for_good(connection)
+            said = msgspec.json.encode(attributes, order="sorted").decode()
+            connection.execute(
+                update(_KEYS).where(_KEYS.c.id == key_id).values(label=label, attributes=said, changed=number)
+            )
+
     def get(self, key_id: str) -> KeyRecord:
         """See `KeyStore.get`."""
         with self._reading() as connection:

@@ -161,6 +161,14 @@ class SqlSubjectRequests:
             rows = connection.execute(select(requests).order_by(requests.c.due_ms, requests.c.id))
             return [_document(dict(row._mapping)) for row in rows]  # noqa: SLF001 - SQLAlchemy's public accessor
 
+    def telling(self) -> list[SubjectRequest]:
+        """See `SubjectRequests.telling`."""
+        with self._database.reading() as connection:
+            waiting = requests.c.data.like('%"queued_ms"%')  # only notices have it; the rest is decided in their terms
+            rows = connection.execute(select(requests).where(waiting).order_by(requests.c.id))
+            found = [_document(dict(row._mapping)) for row in rows]  # noqa: SLF001 - SQLAlchemy's public accessor
+        return [request for request in found if any(notice.state == "queued" for notice in request.notices)]
+
     def save(self, request: SubjectRequest, was: SubjectRequest) -> None:
         """See `SubjectRequests.save`. What it replaces is overwritten in the file."""
         with self._database.writing() as connection:

@@ -14,6 +14,7 @@ from greffier.cli import audit, dsr, privacy, restore, retention
 from greffier.cli.main import app
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
+from greffier.testing.webhook import Recipient, recipient
 
 FILES = {
     "greffier.yaml": """
@@ -29,6 +30,9 @@ controller:
   dpo: dpo@acme.example
   supervisory_authority: Data protection authority of Hesse
   timezone: Europe/Berlin
+recipients:
+  claims: {name: Acme Claims GmbH, webhook: "env:CLAIMS_URL", secret: "env:CLAIMS_SECRET"}
+  printer: {name: Printing House KG, contact: dpo@printer.example, mail_folder: out/notices}
 retention:
   - {id: claims, purpose: assistance, days: 20, reason: Complaints come within two weeks.}
 """,
@@ -45,7 +49,7 @@ lawful_basis: {article_6: "6(1)(b)"}
 risk_class: limited
 data_classes: [public, internal, personal]
 data_subjects: [customers]
-recipients: [Acme Claims GmbH]
+recipients: [Acme Claims GmbH, printer, Legal Aid e.V.]
 models: [assistant]
 prompt: assistant
 capture_content: true
@@ -169,7 +173,13 @@ def peers() -> Iterator[Peers]:
 
 
 @pytest.fixture(scope="package")
-def house(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def claims() -> Iterator[Recipient]:
+    with recipient(b"secret of the claims office") as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def house(peers: Peers, claims: Recipient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     if not may_log_in():
         pytest.skip("two people need a kernel that knows who logged in, and root to say so")
     workspace = tmp_path_factory.mktemp("privacy")
@@ -178,7 +188,8 @@ def house(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
             path = workspace / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text.lstrip("\n"))
-    with Platform(workspace, peers.environment) as platform:
+    told = {"CLAIMS_URL": claims.url, "CLAIMS_SECRET": claims.secret.decode()}
+    with Platform(workspace, peers.environment | told) as platform:
         yield House(platform)
 
 

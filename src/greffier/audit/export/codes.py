@@ -74,6 +74,7 @@ CODES: dict[str, EventCode] = _table(
     ("3050", "incident on record", _HIGH, "incident"),
     ("3060", "data-subject request handled", _LOW, "act"),
     ("3061", "data subject erased", _MEDIUM, "act"),
+    ("3065", "recipient told of a data subject's right", _LOW, "act"),
     ("3062", "consent, objection or restriction entered", _LOW, "act"),
     ("3063", "evidence hold", _LOW, "act"),
     ("3064", "reviewed by a person", _LOW, "act"),
@@ -226,6 +227,7 @@ ACTS: dict[str, str] = {
     "incident.read": "GW-3030",
     "incident.list": "GW-3030",
     "dsr.erase": "GW-3061",
+    "dsr.told": "GW-3065",
     "db.restore": "GW-3070",
 }
 """The event code of an act."""

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from greffier.config.checks.references import exists
-from greffier.config.problems import Problem, quoted
+from greffier.config.checks.references import environment, exists
+from greffier.config.problems import Path, Problem, quoted
 from greffier.config.settings import RetentionRule, WorkspaceSettings
 from greffier.config.workspace import Located, Sources
 from greffier.policy.settings import UseCaseSettings
 
 CONSENT = "6(1)(a)"
+_SAFE = ("https://", "env:", "http://127.0.0.1:", "http://localhost:", "http://[::1]:")
 
 
 def check_privacy(sources: Sources) -> Iterator[Problem]:
@@ -19,6 +20,7 @@ def check_privacy(sources: Sources) -> Iterator[Problem]:
     if sources.settings is not None:
         yield from _timezone(sources.settings)
         yield from _retention(sources.settings, sources)
+        yield from _recipients(sources.settings, sources)
 
 
 def _consent(place: Located[UseCaseSettings]) -> Iterator[Problem]:
@@ -53,6 +55,43 @@ def _timezone(place: Located[WorkspaceSettings]) -> Iterator[Problem]:
             f"There is no time zone {quoted(controller.timezone)}.",
             "Write it as Europe/Berlin.",
         )
+
+
+def _recipients(place: Located[WorkspaceSettings], sources: Sources) -> Iterator[Problem]:
+    """Each recipient can be told in the way it says."""
+    deployments = sources.deployments
+    for key, recipient in place.value.recipients.items():
+        path: Path = ("recipients", key)
+        for index, name in enumerate(recipient.deployments):
+            yield from exists(place, (*path, "deployments", index), "deployment", name, deployments)
+        yield from environment(place, (*path, "webhook"), recipient.webhook)
+        if recipient.webhook is not None and recipient.secret is None:
+            yield place.problem(
+                path,
+                "missing_key",
+                "A webhook needs 'secret', or anybody could tell the recipient to erase data.",
+                "Add 'secret:' with a reference to the shared secret.",
+                at_key=True,
+            )
+        if recipient.webhook is not None and recipient.mail_folder is not None:
+            yield place.problem(
+                (*path, "mail_folder"), "wrong_value", "One way to tell a recipient is enough.", "Remove one of them."
+            )
+        if recipient.mail_folder is not None and "@" not in recipient.contact:
+            yield place.problem(
+                path,
+                "missing_key",
+                "A message needs the e-mail address it goes to.",
+                "Add 'contact:' with an e-mail address.",
+                at_key=True,
+            )
+        if recipient.webhook is not None and not recipient.webhook.startswith(_SAFE):
+            yield place.problem(
+                (*path, "webhook"),
+                "insecure_url",
+                f"Expected https://, got {quoted(recipient.webhook)}: what is told would go unencrypted.",
+                "Use https://; only loopback addresses may use http://.",
+            )
 
 
 def _retention(place: Located[WorkspaceSettings], sources: Sources) -> Iterator[Problem]:

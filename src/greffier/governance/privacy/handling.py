@@ -6,7 +6,7 @@ repeated because the note was lost, the result is the same.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -15,16 +15,19 @@ from greffier.core.ids import new_id
 from greffier.governance.privacy.law import Law
 from greffier.governance.privacy.ports import (
     ConsentLedger,
+    Correctable,
+    Disclosure,
     ErasureLedger,
     NotAllowed,
     Person,
     SubjectRequests,
     SubjectStore,
 )
-from greffier.governance.privacy.records import LedgerLine, StepResult, SubjectRequest
+from greffier.governance.privacy.records import LedgerLine, Notice, StepResult, SubjectRequest
 from greffier.policy.standing import Kind
 
 _TRIES = 3
+_KEPT = frozenset({"outcome", "notices"})  # what stands in the request itself and not among its steps
 Result = dict[str, Any]
 
 
@@ -46,7 +49,8 @@ class Desk(msgspec.Struct, frozen=True):
         held: Legal holds that stand against erasing a person.
         set_aside: Puts a request's content out of an erasure's reach (tenant, request).
         entries: What there is in the state folder, to find what no store answers for.
-        recipients: Who was sent data of a tenant's use cases (Art. 19).
+        recipients: Who was sent data of the person (Art. 19).
+        corrections: What is wrong and what is right instead (Art. 16), to be written where a copy can be corrected.
         settled: Called with the number of an erasure once it was carried out everywhere.
         actor: Who is at work.
     """
@@ -57,13 +61,14 @@ class Desk(msgspec.Struct, frozen=True):
     erasures: ErasureLedger
     stores: tuple[SubjectStore, ...]
     entries: Callable[[], Iterable[str]]
-    recipients: Callable[[str], tuple[str, ...]]
+    recipients: Callable[[Person], tuple[Disclosure, ...]]
     set_aside: Callable[[str, str], int]
     settled: Callable[[int], None]
     record: Recorder
     clock: Clock
     actor: str
     law: Law
+    corrections: tuple[tuple[str, str], ...] = ()
 
 
 def unclaimed(stores: Iterable[SubjectStore], entries: Iterable[str]) -> list[str]:
@@ -114,6 +119,7 @@ class Handler:
                 request,
                 steps=(*request.steps, self._noted(name, result)),
                 outcome=result.get("outcome", request.outcome),
+                notices=result.get("notices", request.notices),
             )
             request = self._save(changed, request)
         # The references go: who it was is no longer known here, and the ledger of erasures has only marks of them.
@@ -121,7 +127,7 @@ class Handler:
         return self._save(msgspec.structs.replace(request, state="done", refs=refs, parts=()), request)
 
     def _noted(self, name: str, result: Result) -> StepResult:
-        return StepResult(name=name, at_ms=self._now(), result={k: v for k, v in result.items() if k != "outcome"})
+        return StepResult(name=name, at_ms=self._now(), result={k: v for k, v in result.items() if k not in _KEPT})
 
     def _before(self, request: SubjectRequest) -> Iterator[tuple[str, Callable[[SubjectRequest], Result]]]:
         yield "inventory", self._inventory
@@ -133,9 +139,15 @@ class Handler:
             yield from self._erasure()
         elif request.type == "restrict":
             yield "enter", lambda r: self._enter(r, "restriction", r.purpose)
+            yield "notify", self._notify
             yield "confirm", self._confirmation
         elif request.type == "object":
             yield "enter", lambda r: self._enter(r, "objection", r.purpose)
+            yield "confirm", self._confirmation
+        elif request.type == "rectify":
+            for store in self._desk.stores:
+                yield f"correct:{store.name}", self._correcting(store)
+            yield "notify", self._notify
             yield "confirm", self._confirmation
         else:
             yield "collected", self._collected
@@ -249,9 +261,34 @@ class Handler:
         return {"seen": newest}
 
     def _notify(self, request: SubjectRequest) -> Result:
-        recipients = self._desk.recipients(request.tenant)
-        self._desk.record("dsr.notify", f"dsr:{request.id}", details={"recipients": len(recipients)})
-        return {"recipients": list(recipients)}
+        """Queue a notice to each recipient with the request itself: both are durable, or neither is."""
+        disclosures = self._desk.recipients(person_of(request))
+        notices = tuple(
+            Notice(
+                id=new_id("ntc"),
+                recipient=one.recipient,
+                name=one.name,
+                how=one.how,
+                queued_ms=self._now(),
+                requests=one.requests,
+            )
+            for one in disclosures
+        )
+        self._desk.record("dsr.notify", f"dsr:{request.id}", details={"recipients": len(notices)})
+        told = [{"recipient": notice.name, "how": notice.how, "notice": notice.id} for notice in notices]
+        return {"recipients": told, "notices": notices}
+
+    def _correcting(self, store: SubjectStore) -> Callable[[SubjectRequest], Result]:
+        def correct(request: SubjectRequest) -> Result:
+            if store.stays:
+                return {"corrected": 0, "reason": store.stays}
+            if not self._desk.corrections:
+                return {"corrected": 0, "reason": "nobody said which word is wrong here (--wrong, --right)"}
+            copies = cast("Correctable", store)
+            person = person_of(request)
+            return {"corrected": sum(copies.correct(person, wrong, right) for wrong, right in self._desk.corrections)}
+
+        return correct
 
     def _certificate(self, request: SubjectRequest) -> Result:
         steps = {step.name: step.result for step in request.steps}

@@ -1,6 +1,6 @@
 """Ports of data protection: where cases are kept, and where data of people is found."""
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -86,6 +86,10 @@ class SubjectRequests(Protocol):
         """All requests, the most urgent first."""
         ...
 
+    def telling(self) -> list[SubjectRequest]:
+        """Requests with a notice that is still to be delivered."""
+        ...
+
     def save(self, request: SubjectRequest, was: SubjectRequest) -> None:
         """Replace ``was`` by ``request``; refused when someone else was faster."""
         ...
@@ -155,6 +159,11 @@ class SubjectStore(Protocol):
         """Why nothing is deleted here (``17(3)(b): ...``); empty where deletion is carried out."""
         ...
 
+    @property
+    def stays(self) -> str:
+        """Why nothing is corrected here; empty where a copy can be corrected (`Correctable`)."""
+        ...
+
     def find(self, person: Person) -> int:
         """How many items are about the person."""
         ...
@@ -170,3 +179,27 @@ class SubjectStore(Protocol):
     def verify(self, person: Person) -> Verified:
         """Look again."""
         ...
+
+
+class Correctable(SubjectStore, Protocol):
+    """A store whose copies can be corrected: its ``stays`` is empty."""
+
+    def correct(self, person: Person, wrong: str, right: str) -> int:
+        """Write ``right`` wherever ``wrong`` stands about the person; return in how many items. May be repeated."""
+        ...
+
+
+class Disclosure(msgspec.Struct, frozen=True):
+    """Who was sent data of a person.
+
+    Attributes:
+        recipient: Key in the workspace's register; empty for one that is not in it.
+        name: As it stands in documents.
+        how: How it is told.
+        requests: With which requests, as far as the records still show.
+    """
+
+    recipient: str
+    name: str
+    how: Literal["webhook", "mail", "hand"]
+    requests: tuple[str, ...] = ()

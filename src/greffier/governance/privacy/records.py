@@ -99,6 +99,41 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     result: dict[str, Any] = {}
 
 
+class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one recipient of the person's data is told (GDPR Art. 19), until it was told.
+
+    Attributes:
+        id: Equal for repeated deliveries, so that the recipient can drop them.
+        recipient: Key in the workspace's register; empty for one that is not in it.
+        name: Of the recipient, as it stands in documents.
+        how: By which transport; ``hand`` leaves it to a person.
+        state: ``impossible`` also stands for disproportionate effort (Art. 19, first sentence).
+        requests: Answers that the data went to the recipient with; forgotten once it was told.
+        attempts: Deliveries that failed.
+        next_ms: When it is tried again.
+        error: Why the last delivery failed.
+        done_ms: When it was told, or given up with a reason.
+        by: Who told it, or gave it up.
+        reason: How it was told by hand, or why it cannot be told.
+        digest: SHA-256 of what was sent, hex; the log holds it too.
+    """
+
+    id: str
+    recipient: str = ""
+    name: str
+    how: Literal["webhook", "mail", "hand"]
+    state: Literal["queued", "told", "impossible"] = "queued"
+    queued_ms: int
+    requests: tuple[str, ...] = ()
+    attempts: int = 0
+    next_ms: int = 0
+    error: str = ""
+    done_ms: int | None = None
+    by: str = ""
+    reason: str = ""
+    digest: str = ""
+
+
 class SubjectRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a data subject (GDPR Art. 12, 15-22).
 
@@ -113,6 +148,7 @@ class SubjectRequest(msgspec.Struct, frozen=True, kw_only=True):
         kept: Requests whose content an exception keeps from erasure.
         steps: What was done, in order.
         outcome: The certificate or answer, once there is one.
+        notices: What recipients are told; goes on after the request is done.
     """
 
     id: str
@@ -135,6 +171,7 @@ class SubjectRequest(msgspec.Struct, frozen=True, kw_only=True):
     refused_reason: str = ""
     steps: tuple[StepResult, ...] = ()
     outcome: dict[str, Any] = {}
+    notices: tuple[Notice, ...] = ()
 
 
 class Tombstone(msgspec.Struct, frozen=True):

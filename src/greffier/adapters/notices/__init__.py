@@ -1,0 +1,1 @@
+"""Adapters: how recipients of personal data are told."""

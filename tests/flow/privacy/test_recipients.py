@@ -1,0 +1,136 @@
+"""GDPR Art. 19 and 16 in operation: recipients are told, durably and provably; what can be corrected is corrected."""
+
+import email
+import email.policy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greffier.testing.platform import eventually
+from greffier.testing.webhook import Recipient
+
+pytestmark = pytest.mark.slow
+
+CARA = "cara@customers.example"
+RIGHT = "Her name is Cara Planted, not Kara."
+
+
+def opened(run: Any, kind: str, *who: str) -> str:
+    request: str = run("dsr", "open", "--type", kind, "--tenant", "acme", *who)["id"]
+    run("dsr", "identify", request, "--how", "letter")
+    return request
+
+
+def stands(run: Any, request: str) -> dict[str, str]:
+    return {notice["recipient"]: notice["state"] for notice in run("dsr", "certificate", request)["notices"]}
+
+
+def test_recipients_of_an_erased_person_are_told_and_the_certificate_says_so(
+    house: Any, key: str, claims: Recipient
+) -> None:
+    run = house.greffier
+    asked = house.platform.chat(key, "canary-told-1", user=CARA).headers["x-request-id"]
+    request = opened(run, "erase", "--end-user", CARA)
+    done = run("dsr", "run", request)
+    assert done["state"] == "done"
+    certificate = run("dsr", "certificate", request)
+    assert certificate["in_log"]
+    listed = {one["recipient"]: one["how"] for one in certificate["recipients"]}
+    assert listed == {"Acme Claims GmbH": "webhook", "Printing House KG": "mail", "Legal Aid e.V.": "hand"}
+
+    eventually(lambda: any(one["reference"] == request for one in claims.received), within_s=90)  # by the platform
+    (notice,) = [one for one in claims.received if one["reference"] == request]
+    assert notice["path"] == "/privacy/notices"
+    assert (notice["act"], notice["article"], notice["requests"]) == ("erasure", "GDPR Art. 19", [asked])
+    assert notice["controller"]["dpo"] == "dpo@acme.example"
+    assert CARA not in json.dumps(notice)
+    assert "end_user:" not in json.dumps(notice)
+
+    eventually(lambda: stands(run, request)["Printing House KG"] == "told", within_s=90)
+    letters = [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        for path in (house.platform.workspace / "out/notices").glob("*.eml")
+    ]
+    (letter,) = [found for found in letters if request in found["Subject"]]
+    assert letter["To"] == "dpo@printer.example"
+    body = letter.get_body()
+    assert body is not None
+    assert asked in body.get_content()
+    (attached,) = letter.iter_attachments()
+    assert json.loads(attached.get_content())["reference"] == request
+
+    assert [one["recipient"] for one in run("dsr", "notices", code=1) if one["request"] == request] == [
+        "Legal Aid e.V."
+    ]
+    assert "no notice" in run("dsr", "told", request, "--recipient", "x", "--how", "y", code=2)["error"]["message"]
+    run("dsr", "told", request, "--recipient", "Legal Aid e.V.", "--how", "letter of today", person=61001)
+    assert "told by letter" in run("dsr", "told", request, "--recipient", "Legal Aid e.V.", "--how", "again", code=1)[
+        "error"
+    ]["message"]  # fmt: skip
+    assert set(stands(run, request).values()) == {"told"}
+    acts = [act for act in house.platform.records() if act.get("action") == "dsr.told"]
+    mine = [act for act in acts if act["target"] == f"dsr:{request}"]
+    assert {(act["actor"], act["details"]["how"]) for act in mine} == {
+        ("platform:notices", "webhook"), ("platform:notices", "mail"), ("os:unnamed:61001", "hand"),
+    }  # fmt: skip
+    assert [one["state"] for one in run("dsr", "show", request)["notices"]] == ["told"] * 3
+    assert all("requests" not in one for one in run("dsr", "show", request)["notices"])  # forgotten once told
+
+
+def test_a_recipient_that_is_away_or_refuses_is_told_later(house: Any, key: str, claims: Recipient) -> None:
+    run = house.greffier
+    house.platform.chat(key, "canary-told-2", user=CARA)
+    claims.status = 503
+    request = opened(run, "restrict", "--end-user", CARA)
+    run("dsr", "run", request)
+    failed = run("dsr", "notify", request, code=1)
+    assert failed["failed"] + failed["told"] >= 1
+    eventually(lambda: stands(run, request)["Acme Claims GmbH"] == "queued", within_s=60)
+    (waiting,) = [
+        one for one in run("dsr", "notices", code=1)
+        if one["request"] == request and one["recipient"] == "Acme Claims GmbH"
+    ]  # fmt: skip
+    assert waiting["attempts"] >= 1
+    assert "answered 503" in waiting["error"]
+    claims.status = 204
+    run("dsr", "notify", request)
+    assert stands(run, request)["Acme Claims GmbH"] == "told"
+    (notice,) = [one for one in claims.received if one["reference"] == request]
+    assert notice["act"] == "restriction"
+    run("privacy", "lift", "--tenant", "acme", "--end-user", CARA, "--kind", "restriction")
+    run("dsr", "told", request, "--recipient", "Legal Aid e.V.", "--impossible", "dissolved in 2025")
+    assert stands(run, request)["Legal Aid e.V."] == "impossible"
+
+
+def test_what_is_wrong_is_corrected_where_that_is_possible_and_explained_elsewhere(
+    house: Any, key: str, claims: Recipient
+) -> None:
+    run = house.greffier
+    made = run("keys", "create", "--tenant", "acme", "--use-case", "assistant", "--label", "Kara Planted's laptop")
+    holder = made["id"]
+    asked = house.platform.chat(made["key"], "canary-told-3", user="someone").headers["x-request-id"]
+    request = opened(run, "rectify", "--key", holder)
+    assert "right one" in run("dsr", "run", request, "--text", RIGHT, "--wrong", "Kara", code=2)["error"]["message"]
+    run("dsr", "run", request, "--text", RIGHT, "--wrong", "Kara", "--right", "Cara")
+    (shown,) = [one for one in run("keys", "list", "--tenant", "acme") if one["id"] == holder]
+    assert shown["label"] == "Cara Planted's laptop"
+    steps = run("dsr", "certificate", request)["steps"]
+    assert steps["correct:keys"] == {"corrected": 1}
+    assert "what was said" in steps["correct:content"]["reason"]
+    assert "no word that could be wrong" in steps["correct:journal"]["reason"]
+    assert all(step["corrected"] or step["reason"] for name, step in steps.items() if name.startswith("correct:"))
+    run("dsr", "notify", request)
+    (notice,) = [one for one in claims.received if one["reference"] == request]
+    assert (notice["act"], notice["correction"], notice["requests"]) == ("rectification", RIGHT, [asked])
+    assert house.files_with(RIGHT.encode()) == []  # at rest it lies under the person's key
+    answered = house.platform.chat(made["key"], "still works", user="someone")
+    assert answered.status == 200
+
+
+def test_who_received_nothing_is_told_nothing(house: Any, claims: Recipient) -> None:
+    request = opened(house.greffier, "erase", "--end-user", "nobody@customers.example")
+    house.greffier("dsr", "run", request)
+    assert house.greffier("dsr", "certificate", request)["recipients"] == []
+    assert Path(house.platform.workspace / "out").is_dir()
