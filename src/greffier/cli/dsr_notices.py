@@ -24,7 +24,7 @@ _MS = 1000
 
 
 def notices(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
-    """List what recipients are still to be told. Exit 1 where a delivery fails or a person must tell them."""
+    """List what recipients are still to be told, by us or by a person. Exit 1 where a delivery has failed."""
     with explained(as_json), open_office(state_of(workspace)) as office:
         waiting = [(request.id, one) for request in office.requests.telling() for one in request.notices]
     rows = [{"request": name} | row(notice) for name, notice in waiting if notice.state == "queued"]
@@ -32,7 +32,7 @@ def notices(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) ->
         print_json(rows)
     for line in rows if not as_json else ():
         out.print(f"{line['request']}  {line['notice']}  {line['recipient']}: {line['stands']}", markup=False)
-    if any(line["how"] == "hand" or line["error"] for line in rows):
+    if any(line["error"] for line in rows):
         raise typer.Exit(int(Exit.FAILED))
 
 
