@@ -9,7 +9,6 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 _SWITCH_INTERVAL_S = 0.0005
-_NICENESS = 5
 _YOUNG_OBJECTS = 20_000  # a few hundred requests' worth; Python's default of 700 is less than one request makes
 
 
@@ -43,11 +42,3 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
-
-
-def give_way() -> None:
-    """Let requests go first where this thread shares a processor with them (nice(2); on Linux, for one thread).
-
-    A second's events are sealed in one go, which takes tens of milliseconds under load.
-    """
-    os.nice(_NICENESS)

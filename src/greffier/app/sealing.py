@@ -8,7 +8,6 @@ from importlib import import_module
 
 from greffier.adapters.secrets.references import resolve_secret
 from greffier.adapters.signers.checkpoint_file import FileCheckpointSigner, known_verifiers, log_key_path, remember
-from greffier.app.processes import give_way
 from greffier.app.stores import open_journal, open_leader, open_reader
 from greffier.audit.checkpoint import Verifier
 from greffier.audit.ports import CheckpointSigner
@@ -18,6 +17,7 @@ from greffier.audit.tiles import TileStore
 from greffier.config.paths import WorkspacePaths
 from greffier.config.signing import SignerError
 from greffier.core.clock import SystemClock
+from greffier.core.threads import SEALING, give_way
 
 _LAST_SEAL_S = 30.0
 _INSTALL = "Install greffier[hsm]."
@@ -68,5 +68,5 @@ async def sealing(paths: WorkspacePaths, settings: AuditSettings) -> AsyncIterat
 
 
 def _seal(sealer: Sealer, stop: threading.Event) -> None:
-    give_way()
+    give_way(SEALING)
     sealer.run(stop)

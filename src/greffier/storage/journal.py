@@ -2,7 +2,7 @@
 
 How one append travels: the event loop encodes the event and queues it; the writer thread takes the inter-process lock,
 then everything that is queued, and commits it with one statement and one fsync; the loop is woken once per commit and
-wakes the waiters. At low load nothing waits: a batch is what arrived while the previous commit ran. From 500 events
+wakes the waiters. At low load nothing waits: a batch is what arrived while the previous commit ran. From 1,000 events
 a second on, the writer gathers for up to five milliseconds first (`Pace`): each commit costs about 200 µs of CPU.
 
 The writer runs beside a busy event loop, and each return from SQLite must win the GIL back. So a batch is one
