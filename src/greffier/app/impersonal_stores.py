@@ -50,6 +50,7 @@ def impersonal_stores(law: Law) -> tuple[SubjectStore, ...]:
             "Records on their way into the journal or to a sink, and how far copies are; references and counts only.",
         ),
         KeptElsewhere("reviews", tables_of("state.db", "review"), law.retained["decisions"]),
+        KeptElsewhere("files that the database took over", frozenset({"taken-over"}), law.retained["incidents"]),
         KeptElsewhere("incidents", tables_of("incidents.db", "incident"), law.retained["incidents"]),
         KeptElsewhere(
             "caches", frozenset({"compiled", "automata", "cache"}), "Compiled detectors; no answer is cached."

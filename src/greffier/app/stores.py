@@ -28,6 +28,7 @@ from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.reviews import SqlReviewStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
 from greffier.storage.stores import Reader, Stores, StoresUnavailable, open_administration, open_stores
+from greffier.storage.taking_over import Taken, take_over
 
 
 def stores_of(paths: WorkspacePaths) -> Stores:
@@ -203,6 +204,23 @@ def open_progress(paths: WorkspacePaths, sink: str) -> ProgressStore:
     """
     with _as(SinkUnavailable):
         return stores_of(paths).progress(sink)
+
+
+def take_over_files(paths: WorkspacePaths) -> Taken:
+    """Put into the database what earlier versions kept in files of this machine; nothing where there is no database.
+
+    Raises:
+        IncidentsUnavailable: The register of incidents, or its file, cannot be used.
+        ReviewsUnavailable: The reviews, or their file, cannot be used.
+        SinkUnavailable: A sink's cursor, or its file, cannot be used.
+        PrivacyUnavailable: The settings cannot be read.
+        OSError: A file cannot be moved.
+    """
+    if not is_shared(paths):
+        return Taken()
+    with _as(PrivacyUnavailable):
+        stores = stores_of(paths)
+    return take_over(paths, stores)
 
 
 def data_entries(paths: WorkspacePaths) -> Iterator[str]:

@@ -25,13 +25,16 @@ from greffier.app.retention import InForce, retention
 from greffier.app.sealing import sealing
 from greffier.app.shipping import shipping
 from greffier.app.spending import bookkeeping
+from greffier.app.taking_over import take_over
 from greffier.app.telling import telling
 from greffier.audit.copies import CopyUnavailable
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.audit.sinks import SinkUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
+from greffier.governance.incidents.ports import IncidentsUnavailable
 from greffier.governance.privacy.ports import NotAllowed, PrivacyUnavailable
+from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.spend import SpendUnavailable
 
@@ -221,6 +224,8 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
         NotAllowed,
         SinkUnavailable,
         CopyUnavailable,
+        IncidentsUnavailable,
+        ReviewsUnavailable,
     ) as error:
         raise StartFailed(str(error)) from error
     except OSError as error:
@@ -239,6 +244,7 @@ async def _supervise(
         workers = [Worker(number, options, listener, metrics) for number in range(options.workers)]
         stopping = _on_signals(workers)
         chronicle = await stack.enter_async_context(chronicling(paths, snapshot.workspace.audit))
+        await asyncio.to_thread(take_over, paths)
         # Before the sealer, so that it ends after it: the stop and the last events still reach the sinks.
         await stack.enter_async_context(shipping(paths, snapshot, metrics))
         await stack.enter_async_context(sealing(paths, snapshot.workspace.audit))

@@ -2,13 +2,13 @@
 
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from greffier.audit.sinks import Parcel, SinkUnavailable
+from greffier.audit.sinks import SinkUnavailable
 
 
 class Progress(msgspec.Struct, omit_defaults=True):
@@ -86,12 +86,8 @@ class ProgressStore(Protocol):
         """
         ...
 
-    def keep_rejected(self, parcels: Sequence[Parcel], reasons: Mapping[str, str]) -> None:
+    def keep_rejected(self, lines: Sequence[Rejection]) -> None:
         """Keep what a sink refused for good, where an operator finds it, once per entry.
-
-        Args:
-            parcels: What was sent.
-            reasons: Why, by id of those that were refused.
 
         Raises:
             SinkUnavailable: It cannot be kept now.
@@ -163,13 +159,12 @@ class ProgressFile:
         finally:
             os.close(folder)
 
-    def keep_rejected(self, parcels: Sequence[Parcel], reasons: Mapping[str, str]) -> None:
+    def keep_rejected(self, lines: Sequence[Rejection]) -> None:
         """See `ProgressStore.keep_rejected`."""
-        known = {line.id for line in self.rejected(len(parcels))}
+        known = {line.id for line in self.rejected(len(lines))}
         with self._rejected.open("ab") as file:
-            for parcel in parcels:
-                if parcel.id in reasons and parcel.id not in known:
-                    line = Rejection(parcel.seq, parcel.id, parcel.code, reasons[parcel.id])
+            for line in lines:
+                if line.id not in known:
                     file.write(msgspec.json.encode(line) + b"\n")
             file.flush()
             os.fsync(file.fileno())

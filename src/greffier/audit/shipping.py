@@ -19,7 +19,7 @@ from greffier.audit.export.codes import Severity
 from greffier.audit.export.entry import Entry
 from greffier.audit.export.notices import checkpoint_entry, missing
 from greffier.audit.ports import JournalReader, JournalUnavailable
-from greffier.audit.progress import Progress, ProgressStore, SinkTaken
+from greffier.audit.progress import Progress, ProgressStore, Rejection, SinkTaken
 from greffier.audit.sinks import Parcel, Sink, SinkRejected, SinkUnavailable, Writer, write_parcel
 from greffier.core.clock import Clock
 
@@ -216,7 +216,10 @@ class Shipper:
             raise SinkUnavailable(f"no acknowledgement within {self.plan.timeout_s:g} s") from None
         except SinkRejected as error:
             log.error("sink %s refuses %d event(s) for good: %s", self.plan.name, len(error.reasons), error)  # noqa: TRY400
-            await asyncio.to_thread(self._state.keep_rejected, chunk, error.reasons)
+            lines = [
+                Rejection(one.seq, one.id, one.code, error.reasons[one.id]) for one in chunk if one.id in error.reasons
+            ]
+            await asyncio.to_thread(self._state.keep_rejected, lines)
             return len(error.reasons)
         return 0
 

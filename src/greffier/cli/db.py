@@ -15,16 +15,22 @@ from greffier.adapters.secrets.references import SecretMissing
 from greffier.adapters.signers.checkpoint_file import known_verifiers
 from greffier.app.recording import record_act
 from greffier.app.stores import administration_of
+from greffier.app.taking_over import take_over
 from greffier.audit.ports import JournalUnavailable
 from greffier.audit.proofs import newest
+from greffier.audit.sinks import SinkUnavailable
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.verification import PRUNED
 from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
+from greffier.governance.incidents.ports import IncidentsUnavailable
+from greffier.governance.privacy.ports import PrivacyUnavailable
+from greffier.guardrails.reviews import ReviewsUnavailable
 from greffier.storage.administration import Administration, DatabaseUnavailable, SchemaMismatch
 from greffier.storage.backup import BackupFailed, copy_database, copy_log, databases, put_back
 from greffier.storage.stores import StoresUnavailable
+from greffier.storage.taking_over import Taken
 
 app = typer.Typer(help="Look after the stores: upgrade, status, backup, restore, prune.", no_args_is_help=True)
 
@@ -40,18 +46,26 @@ def upgrade(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) ->
         paths = _paths(workspace)
         database = administration_of(paths)
         before = after = ""
+        taken = Taken()
         if database is not None:
             before, after = database.upgrade()
             if before != after:
                 record_act(paths, "db.upgrade", "database", details={"from": before, "to": after})
+            if not _running(paths):  # or else the next start does it
+                taken = take_over(paths)
     if as_json:
-        print_json({"from": before, "to": after})
+        print_json({"from": before, "to": after, "taken_over": msgspec.to_builtins(taken)})
     elif database is None:
         out.print("everything is in SQLite, which each start brings up to date")
     elif before == after:
         out.print(f"the schema is {after} already")
     else:
         out.print(f"upgraded from {before or 'nothing'} to {after}")
+    if taken and not as_json:
+        out.print(
+            f"taken over from files: {taken.incidents} version(s) of incidents, {taken.reviews} review(s), "
+            f"{taken.sinks} cursor(s) of sinks"
+        )
 
 
 @app.command()
@@ -205,12 +219,17 @@ def _load(database: Administration, dump: Path) -> None:
     database.upgrade()  # gives the gateway's user its rights, which a copy does not hold
 
 
-def _refuse_while_running(paths: WorkspacePaths) -> None:
+def _running(paths: WorkspacePaths) -> bool:
     try:
         os.kill(int((paths.run / "pid").read_text()), 0)
     except (OSError, ValueError):
-        return
-    raise _Wrong("the gateway is running", "Stop it first: restoring under it would mix two histories.")
+        return False
+    return True
+
+
+def _refuse_while_running(paths: WorkspacePaths) -> None:
+    if _running(paths):
+        raise _Wrong("the gateway is running", "Stop it first: restoring under it would mix two histories.")
 
 
 def _paths(workspace: Path) -> WorkspacePaths:
@@ -242,7 +261,14 @@ def _explained(as_json: bool) -> Iterator[None]:
         _fail(str(error), "Set it as storage.url or storage.admin_url in greffier.yaml says.", Exit.CONFIG, as_json)
     except SchemaMismatch as error:
         _fail(str(error), "Use the version of Greffier that upgraded it.", Exit.FAILED, as_json)
-    except (DatabaseUnavailable, StoresUnavailable) as error:
+    except (
+        DatabaseUnavailable,
+        StoresUnavailable,
+        IncidentsUnavailable,
+        ReviewsUnavailable,
+        SinkUnavailable,
+        PrivacyUnavailable,
+    ) as error:
         _fail(str(error), "Check storage.url and storage.admin_url, and the server.", Exit.UNAVAILABLE, as_json)
     except BadLog as error:
         _fail(str(error), "Run 'greffier audit verify'; nothing was dropped.", Exit.FAILED, as_json)

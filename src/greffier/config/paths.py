@@ -91,6 +91,11 @@ class WorkspacePaths:
         return self.state / "copies"
 
     @property
+    def taken_over(self) -> Path:
+        """Files of earlier versions whose content has moved into the database."""
+        return self.state / "taken-over"
+
+    @property
     def run(self) -> Path:
         """Sockets, pids and addresses of running processes, mode 0700."""
         return self.state / "run"

@@ -1,7 +1,7 @@
 """The register of incidents: versions are added, the database refuses anything else."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from greffier.governance.incidents.case import Incident
 from greffier.governance.incidents.ports import IncidentChanged, IncidentsUnavailable, NoSuchIncident
 from greffier.storage.engine import WAL_IS_SOUND, sqlite_engine
-from greffier.storage.tables import create_missing, first_line
+from greffier.storage.tables import create_missing, first_line, upsert
 
 metadata = MetaData()
 versions = Table(
@@ -53,12 +53,10 @@ class SqlIncidents:
     def save(self, incident: Incident, *, by: str, at_ms: int) -> None:
         """See `Incidents.save`."""
         newest = select(func.coalesce(func.max(versions.c.version), 0)).where(versions.c.id == incident.id)
-        data = msgspec.json.encode(incident).decode()
-        row = {"id": incident.id, "version": incident.version, "at_ms": at_ms, "by": by, "data": data}
         with self.writing() as connection:
             if connection.execute(newest).scalar_one() != incident.version - 1:
                 raise IncidentChanged("someone else changed the incident at the same time; look at it again")
-            connection.execute(insert(versions).values(row))
+            connection.execute(insert(versions).values(_row(incident, by, at_ms)))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -67,6 +65,15 @@ class SqlIncidents:
             if connection.dialect.name == "sqlite":  # elsewhere the primary key lets one of two writers through
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
+
+    def take(self, history: Iterable[tuple[int, str, Incident]]) -> int:
+        """Add versions of another register as they stand there, those that are missing; return how many these were."""
+        with self.writing() as connection:
+            added = upsert(connection, versions).on_conflict_do_nothing().returning(versions.c.version)
+            return sum(
+                connection.execute(added, _row(incident, by, at_ms)).first() is not None
+                for at_ms, by, incident in history
+            )
 
     def get(self, incident_id: str) -> Incident:
         """See `Incidents.get`."""
@@ -109,6 +116,11 @@ class SqliteIncidents(SqlIncidents):
                 create_missing(connection, metadata)
                 for trigger in _TRIGGERS:
                     connection.exec_driver_sql(trigger)
+
+
+def _row(incident: Incident, by: str, at_ms: int) -> dict[str, str | int]:
+    data = msgspec.json.encode(incident).decode()
+    return {"id": incident.id, "version": incident.version, "at_ms": at_ms, "by": by, "data": data}
 
 
 def _read(data: str) -> Incident:

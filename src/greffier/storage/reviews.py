@@ -1,9 +1,9 @@
 """Reviews. Who decides, whether in time, and whether an approval is used once, is settled by the database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import (
@@ -26,7 +26,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from greffier.guardrails.reviews import Review, ReviewConflict, ReviewNotFound, ReviewsUnavailable
 from greffier.storage.engine import sqlite_engine
-from greffier.storage.tables import create_missing, first_line
+from greffier.storage.tables import create_missing, first_line, upsert
 
 _METADATA = MetaData()
 _REVIEWS = Table(
@@ -94,9 +94,14 @@ class SqlReviewStore:
 
     def open(self, review: Review) -> None:
         """See `ReviewStore.open`."""
-        row = {name: getattr(review, name) for name in _REVIEWS.c.keys() if name != "opened"}  # noqa: SIM118 - columns
         with self.writing() as connection:
-            connection.execute(insert(_REVIEWS).values(**row, opened=msgspec.json.encode(review)))
+            connection.execute(insert(_REVIEWS).values(_row(review)))
+
+    def take(self, reviews: Iterable[Review]) -> int:
+        """Add reviews of another store as they stand there, those that are missing; return how many these were."""
+        with self.writing() as connection:
+            added = upsert(connection, _REVIEWS).on_conflict_do_nothing().returning(_REVIEWS.c.id)
+            return sum(connection.execute(added, _row(review)).first() is not None for review in reviews)
 
     def get(self, review_id: str) -> Review:
         """See `ReviewStore.get`."""
@@ -188,6 +193,11 @@ class SqliteReviewStore(SqlReviewStore):
                         f"CREATE TRIGGER IF NOT EXISTS review_{name} BEFORE {when} ON review WHEN {condition} "
                         f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
                     )
+
+
+def _row(review: Review) -> dict[str, Any]:
+    row = {name: getattr(review, name) for name in _REVIEWS.c.keys() if name != "opened"}  # noqa: SIM118 - columns
+    return row | {"opened": msgspec.json.encode(review)}
 
 
 def _review(row: RowMapping) -> Review:

@@ -6,7 +6,7 @@ never goes back.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from sqlalchemy import BigInteger, Column, Engine, Identity, MetaData, Table, Text, UniqueConstraint, select, update
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from greffier.audit.ports import Leader
 from greffier.audit.progress import Progress, Rejection, SinkTaken
-from greffier.audit.sinks import Parcel, SinkUnavailable
+from greffier.audit.sinks import SinkUnavailable
 from greffier.storage.tables import first_line, upsert
 
 _METADATA = MetaData()
@@ -82,13 +82,9 @@ class SqlProgress:
                 raise SinkTaken(f"another gateway supplies '{self._sink}' now")
         self._version += 1
 
-    def keep_rejected(self, parcels: Sequence[Parcel], reasons: Mapping[str, str]) -> None:
+    def keep_rejected(self, lines: Sequence[Rejection]) -> None:
         """See `ProgressStore.keep_rejected`."""
-        rows = [
-            {"sink": self._sink, "seq": one.seq, "id": one.id, "code": one.code, "reason": reasons[one.id]}
-            for one in parcels
-            if one.id in reasons
-        ]
+        rows = [{"sink": self._sink, **msgspec.structs.asdict(line)} for line in lines]
         if rows:
             with self._translated(), self._engine.begin() as connection:
                 connection.execute(upsert(connection, _REJECTED).on_conflict_do_nothing(), rows)

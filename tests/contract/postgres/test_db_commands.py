@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from alembic.config import Config
@@ -19,17 +20,32 @@ from typer.testing import CliRunner
 
 from greffier.app.privacy_desk import open_office
 from greffier.app.sealing import make_sealer
-from greffier.app.stores import administration_of, data_entries, open_content, open_journal, open_keys, open_reader
+from greffier.app.stores import (
+    administration_of,
+    data_entries,
+    open_content,
+    open_incidents,
+    open_journal,
+    open_keys,
+    open_progress,
+    open_reader,
+    open_reviews,
+)
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
+from greffier.audit.progress import Progress, ProgressFile, Rejection
 from greffier.audit.settings import AuditSettings
 from greffier.cli.main import app
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
 from greffier.governance.privacy.handling import unclaimed
 from greffier.identity.ports import KeyStoreUnavailable
+from greffier.storage.incidents import SqliteIncidents
 from greffier.storage.postgres.schema import REVISIONS
+from greffier.storage.reviews import SqliteReviewStore
+from greffier.testing.contracts.incidents import an_incident, later
 from greffier.testing.contracts.journal import make_admission
 from greffier.testing.contracts.key_store import a_key
+from greffier.testing.contracts.review_store import REVIEW
 from greffier.testing.postgres_server import PostgresServer
 
 SETTINGS = """
@@ -98,8 +114,9 @@ def test_an_empty_database_says_what_to_run_and_then_works(
     with pytest.raises(KeyStoreUnavailable, match="greffier db upgrade"):
         open_keys(depot.paths)
     assert depot.run("db", "status", code=1)["revision"] == ""
-    assert depot.run("db", "upgrade") == {"from": "", "to": REVISIONS[-1]}
-    assert depot.run("db", "upgrade") == {"from": REVISIONS[-1], "to": REVISIONS[-1]}
+    nothing = {"incidents": 0, "reviews": 0, "sinks": 0}
+    assert depot.run("db", "upgrade") == {"from": "", "to": REVISIONS[-1], "taken_over": nothing}
+    assert depot.run("db", "upgrade") == {"from": REVISIONS[-1], "to": REVISIONS[-1], "taken_over": nothing}
     found = depot.run("db", "status")
     assert (found["user"], found["may_change_journal"], found["revision"]) == ("gateway", False, REVISIONS[-1])
     assert found["tables"]["event"] > 0, "days of the journal count as its size"
@@ -128,6 +145,48 @@ def test_older_and_newer_schemas_are_refused_with_the_way_out(
         with pytest.raises(JournalUnavailable, match=remedy):
             open_reader(depot.paths)
     assert "newer" in depot.run("db", "upgrade", code=1)["error"]["message"]
+
+
+def test_what_earlier_versions_kept_in_files_moves_into_the_database(
+    name: str, point: Callable[[str], None], tmp_path: Path
+) -> None:
+    point(name)
+    depot = Depot(tmp_path / "w", database=True)
+    register = SqliteIncidents(depot.paths.incidents_db)
+    first = an_incident()
+    register.save(first, by="os:olga", at_ms=1)
+    register.save(later(first, "as it turned out"), by="os:anton", at_ms=2)
+    history = register.history(first.id)
+    register.close()
+    filed = SqliteReviewStore(depot.paths.state_db)
+    filed.open(REVIEW)
+    filed.open(msgspec.structs.replace(REVIEW, id="rev_2"))
+    decided = filed.decide("rev_2", "approved", by="os:rita", reason="fine", now_ms=1500)
+    filed.close()
+    refusal = Rejection(3, "evt_3", "GW-2001", "no such field")
+    cursor = ProgressFile(depot.paths.sinks, "siem")
+    assert cursor.hold()
+    cursor.save(Progress(cursor=7, rejected=1))
+    cursor.keep_rejected([refusal])
+    cursor.close()
+
+    assert depot.run("db", "upgrade")["taken_over"] == {"incidents": 2, "reviews": 2, "sinks": 1}
+    incidents, reviews, state = (
+        open_incidents(depot.paths),
+        open_reviews(depot.paths),
+        open_progress(depot.paths, "siem"),
+    )
+    assert incidents.history(first.id) == history
+    assert reviews.list() == (REVIEW, decided)
+    assert state.load() == Progress(cursor=7, rejected=1)
+    assert state.rejected(10) == [refusal]
+    for opened in (incidents, reviews, state):
+        opened.close()
+    assert depot.run("db", "upgrade")["taken_over"] == {"incidents": 0, "reviews": 0, "sinks": 0}
+    assert not depot.paths.incidents_db.exists()
+    assert (depot.paths.taken_over / "sinks" / "siem.json").exists()
+    with open_office(depot.paths) as office:
+        assert unclaimed(office.stores(), data_entries(depot.paths)) == []
 
 
 def test_the_gateway_as_owner_is_warned_about(

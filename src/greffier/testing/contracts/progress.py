@@ -5,7 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from greffier.audit.progress import Progress, ProgressStore, Rejection
-from greffier.testing.contracts.sink import parcel
 
 Opener = Callable[..., ProgressStore]
 """Opens the state of a sink (``siem`` unless named) anew, as another gateway would; the fixture closes it."""
@@ -43,11 +42,13 @@ class ProgressContract:
     def test_what_was_refused_is_kept_once_with_its_reason(self, opener: Opener) -> None:
         mine = opener()
         assert mine.hold()
-        batch = [parcel(number) for number in range(1, 5)]
-        reasons = {batch[1].id: "no such field", batch[3].id: "größer als erlaubt"}
-        mine.keep_rejected(batch, reasons)
-        mine.keep_rejected(batch, reasons)  # the cursor could not be saved, so the batch came again
-        wanted = [Rejection(batch[n].seq, batch[n].id, batch[n].code, reasons[batch[n].id]) for n in (1, 3)]
+        wanted = [
+            Rejection(2, "evt_2", "GW-2001", "no such field"),
+            Rejection(4, "evt_4", "GW-2001", "größer als erlaubt"),
+        ]
+        mine.keep_rejected(wanted)
+        mine.keep_rejected(wanted)  # the cursor could not be saved, so the batch came again
+        mine.keep_rejected([])
         assert opener().rejected(10) == wanted
         assert opener().rejected(1) == wanted[1:]
         assert opener("other").rejected(10) == []
