@@ -45,8 +45,8 @@ class Pace:
 
     Each commit costs the processor a few hundred microseconds, most of them for handing the interpreter lock to the
     writer and back, so a busy worker is quicker when it commits less often. On one pinned core with 32 callers a
-    request costs 2.1 ms of CPU without gathering and 1.8 ms with it. Below 1,000 events/s the processor has time to spare
-    and the latency matters more.
+    request costs 2.1 ms of CPU without gathering and 1.8 ms with it. Below 1,000 events/s the processor has time to
+    spare and the latency matters more.
     """
 
     _WINDOW = 0.05
