@@ -4,6 +4,10 @@ Text waits until ``window_chars`` have come; then everything but the last ``over
 finding, and no placeholder to restore, is ever cut: the boundary moves back to its start. A finding that touches the
 end of what is known may still grow, so all of it waits. Released text is kept as context for what follows.
 
+In ``window`` mode the model's first fragment announces the role at once, without its text, so that callers see the
+stream live; a refusal after that is an error within the stream. In ``full`` mode nothing leaves before everything has
+passed, so a refusal is always an answer of its own.
+
 The delay is therefore at most ``window_chars + overlap_chars`` characters, or ``max_delay_ms`` from the moment the
 oldest waiting character came until the next fragment comes (time alone never releases: the pipeline calls `feed`).
 Tool-call arguments wait until they are complete: half a JSON document is of no use to a caller, and a call that a rule
@@ -12,8 +16,6 @@ refuses must not have begun. Log-probabilities are dropped because they spell ou
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-
-import msgspec
 
 from greffier.core.chat import ChatChunk, FinishReason, FunctionDelta, ToolCallDelta, Usage
 from greffier.core.errors import Code
@@ -149,9 +151,10 @@ class StreamScreen:
             choice = self._choices[chunk.index] = _Choice()
         self._take(choice, chunk)
         released: list[ChatChunk] = []
-        if first and not (chunk.text or chunk.refusal or chunk.tool_calls or chunk.finish_reason or chunk.usage):
-            released.append(msgspec.structs.replace(chunk, logprobs=None))  # announces the role; carries no content
-        if self._settings.mode == "window" and self._schema is None:
+        windowed = self._settings.mode == "window" and self._schema is None
+        if windowed and first and chunk.usage is None:
+            released.append(ChatChunk(index=chunk.index, id=self._id, model=self._model))  # announces the role only
+        if windowed:
             text, refusal = self._due(choice.text), self._due(choice.refusal)
             if text or refusal:
                 released.append(self._chunk(chunk.index, text=text, refusal=refusal))

@@ -107,13 +107,6 @@ REFUSALS = {
     "guardrail_stream": ("BadRequestError", 400, "guardrail_blocked", "invalid_request_error", 1),
     "guardrail_responses": ("BadRequestError", 400, "guardrail_blocked", "invalid_request_error", 1),
     "output_blocked": ("BadRequestError", 400, "output_blocked", "invalid_request_error", 1),
-    "output_blocked_before_the_first_fragment": (
-        "BadRequestError",
-        400,
-        "output_blocked",
-        "invalid_request_error",
-        1,
-    ),
     "upstream_down": ("InternalServerError", 502, "upstream_unavailable", "server_error", 3),
     "upstream_down_stream": ("InternalServerError", 502, "upstream_unavailable", "server_error", 1),
     "upstream_silent": ("InternalServerError", 504, "upstream_timeout", "server_error", 1),
@@ -152,6 +145,11 @@ def test_a_stream_that_is_stopped_raises_and_never_ends_quietly(python: Results,
     assert (result["raised"], result["code"]) == ("APIError", code)
     assert result["text"].startswith(LONG)
     assert "bluebird" not in result["text"]
+
+
+def test_a_stream_that_is_stopped_in_its_first_window_raises_before_any_text(python: Results) -> None:
+    expected = {"text": "", "raised": "APIError", "code": "output_blocked"}
+    assert python["output_blocked_in_the_first_window"] == expected
 
 
 def test_a_stopped_responses_stream_fails_and_raises(python: Results) -> None:

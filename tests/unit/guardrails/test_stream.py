@@ -144,7 +144,7 @@ async def test_full_mode_releases_nothing_before_the_end(grant: Grant) -> None:
     for chunk in cut("word " * 2000, [50])[:-1]:
         ruling = stream.feed(chunk)
         assert isinstance(ruling, Allow)
-        assert "".join(c.text for c in ruling.value) == ""
+        assert ruling.value == ()
     assert isinstance(stream.finish(), Allow)
 
 
@@ -231,3 +231,13 @@ async def test_a_screen_without_rules_still_streams(grant: Grant, default: Scree
     released, refused, _ = play(guard.open_stream(await screened_by(guard, grant)), cut("hello " * 300, [9]))
     assert refused is None
     assert released == "hello " * 300
+
+
+async def test_the_first_fragment_announces_the_role_at_once_and_nothing_of_the_text(grant: Grant) -> None:
+    stream = SMALL.open_stream(await screened_by(SMALL, grant))
+    ruling = stream.feed(ChatChunk("Good morning, ", id="up-1", model="m"))
+    assert isinstance(ruling, Allow)
+    assert [(c.text, c.id, c.finish_reason) for c in ruling.value] == [("", "up-1", None)]
+    again = stream.feed(ChatChunk("friend.", id="up-1", model="m"))
+    assert isinstance(again, Allow)
+    assert again.value == ()

@@ -276,8 +276,8 @@ def output_blocked() -> dict[str, Any]:
 
 
 @case
-def output_blocked_before_the_first_fragment() -> dict[str, Any]:
-    return refusal(lambda: ask(f"[[say={FORBIDDEN}]]", stream=True))
+def output_blocked_in_the_first_window() -> dict[str, Any]:
+    return drain(ask(f"[[say={FORBIDDEN}]]", stream=True))
 
 
 @case
