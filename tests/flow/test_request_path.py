@@ -327,6 +327,15 @@ class TestEvidence:
         explanation = json.dumps(json.loads(shown.stdout))
         for fact in ("assistance", "staff-may-ask", "external", "CREDIT_CARD"):
             assert fact in explanation
+        cited = json.loads(shown.stdout)["configuration"]
+        assert cited["kept"]
+        assert cited["revision"] == json.loads(shown.stdout)["facts"]["bundle"]
+        configuration = platform.command("config", "show", "--at", cited["revision"], "--json")
+        assert configuration.returncode == 0, configuration.stderr
+        assert json.loads(configuration.stdout)["use_cases"]["assistant"]["purpose"] == "assistance"
+        missing = platform.command("config", "show", "--at", "0" * 64, "--json")
+        assert missing.returncode != 0
+        assert "not kept here" in missing.stdout
         time.sleep(1.5)
         verified = platform.command("audit", "verify", "--json")
         assert verified.returncode == 0, verified.stdout + verified.stderr

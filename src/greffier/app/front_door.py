@@ -13,6 +13,7 @@ from greffier.app.plant import Plant
 from greffier.app.wiring import bounds_of, build_pipelines
 from greffier.audit.copies import copy_warnings
 from greffier.audit.ports import JournalUnavailable
+from greffier.config.kept import keep_configuration
 from greffier.config.loading import fingerprint, load_snapshot
 from greffier.config.problems import ConfigError
 from greffier.config.snapshot import Snapshot
@@ -52,7 +53,20 @@ class FrontDoor:
         Raises:
             JournalUnavailable: It cannot be recorded, so nothing may be served.
         """
-        await record_activation(self._plant.journal, self._plant.clock, self._snapshot, self._plant.worker)
+        await self._activate(self._snapshot)
+
+    async def _activate(self, snapshot: Snapshot) -> None:
+        """Keep a configuration for whoever reads its records later, and put its activation on record.
+
+        Raises:
+            JournalUnavailable: One of both cannot be done, so it must not be put in force.
+        """
+        plant = self._plant
+        try:
+            await asyncio.to_thread(keep_configuration, plant.paths, snapshot, plant.clock.wall_ms())
+        except OSError as error:
+            raise JournalUnavailable(f"the configuration cannot be kept: {error.strerror}") from error
+        await record_activation(plant.journal, plant.clock, snapshot, plant.worker)
 
     def drain(self) -> None:
         """Finish what is in flight and take nothing new."""
@@ -99,7 +113,7 @@ class FrontDoor:
                 self._plant.metrics.reloaded("unchanged")
                 return
             pipelines = build_pipelines(self._plant, snapshot)
-            await record_activation(self._plant.journal, self._plant.clock, snapshot, self._plant.worker)
+            await self._activate(snapshot)
         except (ConfigError, GreffierError) as error:
             self._keep(error.reason)
             return

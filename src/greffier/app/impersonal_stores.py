@@ -62,7 +62,7 @@ def impersonal_stores(law: Law) -> tuple[SubjectStore, ...]:
         ),
         KeptElsewhere(
             "configuration and run time",
-            frozenset({"keys", "releases", "schemas", "run", f"{DATABASE}:alembic_version"}),
+            frozenset({"keys", "releases", "configurations", "schemas", "run", f"{DATABASE}:alembic_version"}),
             "No data of end users: keys, signed configuration, sockets, process logs without content.",
         ),
     )

@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from greffier.app.configurations import forget, no_longer_cited
 from greffier.app.privacy_desk import Office, open_office
-from greffier.app.stores import may_hold_content, open_journal
+from greffier.app.stores import may_hold_content, open_journal, open_reader
 from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable
+from greffier.audit.settings import AuditSettings
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
@@ -149,6 +151,32 @@ async def run_once(paths: WorkspacePaths, snapshot: Snapshot, clock: Clock, acto
     return count
 
 
+async def forget_configurations(paths: WorkspacePaths, settings: AuditSettings) -> int:
+    """Forget the configurations that no kept record cites any more; return how many.
+
+    Raises:
+        JournalUnavailable: The journal or what is kept cannot be read, or the act not be recorded.
+    """
+    if not paths.configurations.is_dir():
+        return 0
+    reader = open_reader(paths)
+    try:
+        revisions = await asyncio.to_thread(no_longer_cited, paths, reader)
+    except OSError as error:
+        raise JournalUnavailable(f"kept configurations cannot be read: {error.strerror}") from error
+    finally:
+        reader.close()
+    if revisions:
+        journal = open_journal(paths, settings)
+        try:
+            for revision in revisions:
+                await _record(journal, SystemClock().wall_ms(), "config.forget", revision, {}, actor=ACTOR)
+        finally:
+            await journal.close()
+        await asyncio.to_thread(forget, paths, revisions)
+    return len(revisions)
+
+
 def _late(office: Office, now_ms: int) -> int:
     """Delete answers of an erased person that were under way when the person was erased."""
     recent = {line.mark: line.at_ms for line in office.erasures.lines(0) if line.at_ms > now_ms - _DAY_MS}
@@ -212,6 +240,7 @@ async def _keep(paths: WorkspacePaths, snapshot: Callable[[], Snapshot]) -> None
     while True:
         try:
             await run_once(paths, snapshot(), SystemClock())
+            await forget_configurations(paths, snapshot().workspace.audit)
         except (ContentUnavailable, JournalUnavailable, PrivacyUnavailable, KeyStoreUnavailable) as error:
             log.error("content past its retention may still be there: %s", error)  # noqa: TRY400 - expected condition
         await asyncio.sleep(_INTERVAL_S)

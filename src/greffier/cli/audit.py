@@ -29,6 +29,7 @@ from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.verification import CLOCK_STEP_MS, Report, Verification, first_at
 from greffier.cli import audit_anchor, audit_copies, reveal
 from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
+from greffier.config.kept import is_kept
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
@@ -54,10 +55,15 @@ def show(request_id: RequestId, workspace: WorkspaceOption = Path(), as_json: Js
             record_act(paths, "audit.read", f"request:{request_id}")
             rows = _records(reader, request_id)
             explanation = explain(rows, _seals(paths, rows))
+    cited = str(explanation.facts.get("bundle", ""))
+    kept = is_kept(paths, cited)
     if as_json:
-        print_json(msgspec.to_builtins(explanation))
+        print_json(msgspec.to_builtins(explanation) | {"configuration": {"revision": cited, "kept": kept}})
     else:
         _print_story(explanation)
+        if cited:
+            how = f"greffier config show --at {cited}" if kept else "not kept on this machine"
+            out.print(f"  {'Config':<9} {how}", markup=False)
     if any(line.seal == "contradicted" for line in explanation.evidence):
         raise typer.Exit(int(Exit.FAILED))
 

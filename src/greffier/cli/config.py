@@ -23,6 +23,7 @@ from greffier.cli.output import Exit, JsonOption, err, out, print_json
 from greffier.config.bundle import Bundle, build, check_workspace, explicit
 from greffier.config.demo import write_schemas
 from greffier.config.diff import Change, diff
+from greffier.config.kept import kept_configuration
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import Problem, printable
 from greffier.config.releases import load_release, revision_in_force
@@ -111,17 +112,27 @@ def activate(
     out.print(f"in force: {revision}, signed by {escape(signed_by)}")
 
 
+def _shown(paths: WorkspacePaths, at: str, *, in_force: bool) -> Bundle:
+    if at:
+        return kept_configuration(paths, at)
+    return load_release(paths)[0] if in_force else build(paths.root)
+
+
 @app.command()
-def show(
+def show(  # noqa: PLR0917 - typer's options
     kind: Annotated[str, typer.Argument(help="What to show in full: use_cases, models, screens...")] = "",
     name: Annotated[str, typer.Argument(help="Which one.")] = "",
     workspace: WorkspaceOption = Path(),
     in_force: Annotated[bool, typer.Option("--in-force", help="Show the release in force, not the files.")] = False,
+    at: Annotated[
+        str, typer.Option("--at", help="Show what was in force under this revision, as a record cites it.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show the workspace as the gateway would see it, every default written out."""
     with explained(as_json=as_json):
-        bundle = load_release(WorkspacePaths(workspace))[0] if in_force else build(workspace)
+        paths = WorkspacePaths(workspace)
+        bundle = _shown(paths, at, in_force=in_force)
     content = explicit(bundle.content)
     if kind and kind not in _ENTITIES:
         raise typer.BadParameter(f"choose one of: {', '.join(_ENTITIES)}")

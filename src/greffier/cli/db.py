@@ -1,5 +1,6 @@
 """``greffier db``: where records are kept; bring it up to date, copy it, put a copy back, let old days go."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ from rich.markup import escape
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.adapters.signers.checkpoint_file import known_verifiers
 from greffier.app.recording import record_act
+from greffier.app.retention import forget_configurations
 from greffier.app.stores import administration_of
 from greffier.app.taking_over import take_over
 from greffier.audit.ports import JournalUnavailable
 from greffier.audit.proofs import newest
+from greffier.audit.settings import AuditSettings
 from greffier.audit.sinks import SinkUnavailable
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.verification import PRUNED
@@ -206,6 +209,7 @@ def prune(
             details: dict[str, str | int | bool] = {"before": str(day), "days": plan.days, "first_seq": plan.first_seq}
             record_act(paths, PRUNED, "journal", details=details)
             plan = database.drop_before(day)
+            asyncio.run(forget_configurations(paths, AuditSettings()))
     if as_json:
         print_json({"days": plan.days, "first_seq": plan.first_seq})
     else:

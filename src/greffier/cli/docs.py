@@ -21,6 +21,7 @@ from greffier.audit.proofs import newest
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.cli.output import Exit, JsonOption, fail, out, print_json
 from greffier.config.files import read_documents
+from greffier.config.kept import is_kept
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
@@ -122,11 +123,15 @@ def verify_command(
         if data.lstrip()[:1] == b"<" and to_html(document) != data:
             wrong.append("the page does not show the document it carries")
         record_act(paths, "document.verify", document.digest, details={"ok": not wrong, "findings": len(wrong)})
+    kept = is_kept(paths, document.revision)
     if as_json:
-        print_json({"ok": not wrong, "kind": document.kind, "digest": document.digest, "findings": wrong})
+        found = {"ok": not wrong, "kind": document.kind, "digest": document.digest, "findings": wrong}
+        print_json(found | {"configuration": {"revision": document.revision, "kept": kept}})
     else:
         for finding in wrong:
             out.print(f"[red]error[/] {escape(finding)}")
+        if wrong and kept:
+            out.print(f"it was built from: greffier config show --at {document.revision}", markup=False)
         sections = f"{document.settled} of {len(document.sections)} sections"
         out.print(f"[bold red]FAILED[/] {sections}" if wrong else f"[bold green]OK[/] {sections}")
     if wrong:

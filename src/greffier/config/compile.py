@@ -21,6 +21,7 @@ def compile_snapshot(bundle: Bundle, *, signed_by: str, now_ms: int) -> Snapshot
     content = bundle.content
     return Snapshot(
         revision=bundle.revision,
+        document=bundle.data,
         signed_by=signed_by,
         built_ms=now_ms,
         workspace=content.workspace,

@@ -86,6 +86,11 @@ class WorkspacePaths:
         return self.state / "sinks"
 
     @property
+    def configurations(self) -> Path:
+        """Configurations that were in force, for as long as records cite them."""
+        return self.state / "configurations"
+
+    @property
     def copies(self) -> Path:
         """How far the locked copies of the log are."""
         return self.state / "copies"

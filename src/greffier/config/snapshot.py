@@ -31,6 +31,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         prompts: By name.
         detectors: The workspace's own detectors, by name.
         signature_packs: Known bad patterns, by the name of their pack.
+        document: The bundle's canonical bytes; ``revision`` is their digest.
     """
 
     revision: str
@@ -48,3 +49,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     prompts: dict[str, Prompt]
     detectors: dict[str, DetectorSettings] = {}
     signature_packs: dict[str, SignaturePack] = {}
+    document: bytes = b""

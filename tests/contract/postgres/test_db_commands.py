@@ -35,6 +35,7 @@ from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.audit.progress import Progress, ProgressFile, Rejection
 from greffier.audit.settings import AuditSettings
 from greffier.cli.main import app
+from greffier.config.kept import InForceLine, is_kept
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
 from greffier.governance.privacy.handling import unclaimed
@@ -332,13 +333,22 @@ def test_old_days_go_and_the_log_still_verifies(
     for day in ("2026-01-01", "2026-01-02"):
         depot.append(300)
         age(server, name, day)
+    revisions = [f"{number:064d}" for number in range(8)]
+    depot.paths.configurations.mkdir()
+    for number, revision in enumerate(revisions):
+        (depot.paths.configurations / f"{revision}.json.gz").write_bytes(b"kept")
+        with (depot.paths.configurations / "in-force.jsonl").open("ab") as file:
+            file.write(msgspec.json.encode(InForceLine(revision, 1_700_000_000_000 + number)) + b"\n")
     depot.append(10)
     assert "not sealed" in depot.run("db", "prune", "--before", "2026-01-02", code=1)["error"]["message"]
     depot.seal()
     assert "six months" in depot.run("db", "prune", "--before", "2026-11-01", code=2)["error"]["message"]
     assert depot.run("db", "prune", "--before", "2026-01-02") == {"days": 1, "first_seq": 301}
     reader = open_reader(depot.paths)
-    assert (reader.first(), reader.size(), reader.read(1, 1)[0].seq) == (301, 611, 301)
+    assert (reader.first(), reader.size(), reader.read(1, 1)[0].seq) == (301, 614, 301)
+    acts = [json.loads(row.data) for row in reader.read(612, 3)]
+    assert [(act["action"], act["target"]) for act in acts] == [("config.forget", name) for name in revisions[:3]]
+    assert [is_kept(depot.paths, name) for name in revisions] == [False] * 3 + [True] * 5
     reader.close()
     depot.append(5)
     sealer = make_sealer(depot.paths, AuditSettings())

@@ -222,6 +222,7 @@ ACTS: dict[str, str] = {
     "content.export": "GW-3036",
     "content.search": "GW-3037",
     "content.purge": "GW-3040",
+    "config.forget": "GW-3020",
     "privacy.read": "GW-3030",
     "review.read": "GW-3030",
     "incident.read": "GW-3030",
