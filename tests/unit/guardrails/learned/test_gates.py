@@ -7,18 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greffier.guardrails.detectors.learned.concept_gate import squeezed
-from greffier.guardrails.detectors.learned.harm import Disallowed, Toxicity
+from greffier.guardrails.detectors.learned.harm import Disallowed
 from greffier.guardrails.detectors.learned.injection import InjectionModel
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
 from greffier.guardrails.detectors.learned.names import Names
 from greffier.guardrails.detectors.learned.text import code_points, fold_codes, read_lexicon, squeeze, unleet
 from greffier.guardrails.detectors.learned.tokens import hash_letters, hash_word
+from greffier.guardrails.detectors.learned.toxicity import Toxicity
 from greffier.guardrails.ports import Passage, Provenance
 
 MODELS = (InjectionModel(), Toxicity(), Disallowed())
 NAMES = Names()
 SOURCES: tuple[Provenance, ...] = ("user", "document", "tool_output")
-LEXICON = read_lexicon(LEXICONS / "attack.txt", LEXICONS / "harm.txt")
+LEXICON = read_lexicon(*(LEXICONS / f"{name}.txt" for name in ("attack", "harm", "toxic", "tone")))
 MARKERS = [
     line.replace("\\n", "\n")
     for line in (LEXICONS / "markers.txt").read_text(encoding="utf-8").splitlines()

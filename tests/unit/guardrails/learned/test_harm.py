@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greffier.guardrails.detectors.learned.harm import Disallowed, Toxicity
+from greffier.guardrails.detectors.learned.harm import Disallowed
+from greffier.guardrails.detectors.learned.toxicity import Toxicity
 from greffier.guardrails.ports import Passage
 
 TOXICITY = Toxicity()

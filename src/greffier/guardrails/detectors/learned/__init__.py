@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from greffier.guardrails.detectors.learned.harm import Disallowed, Toxicity
+from greffier.guardrails.detectors.learned.harm import Disallowed
 from greffier.guardrails.detectors.learned.injection import InjectionModel
 from greffier.guardrails.detectors.learned.names import Names
+from greffier.guardrails.detectors.learned.toxicity import Toxicity
 from greffier.guardrails.ports import Detector
 
 

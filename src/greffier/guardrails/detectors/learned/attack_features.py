@@ -24,6 +24,7 @@ from greffier.guardrails.detectors.learned.text import (
     squeeze,
     unleet,
 )
+from greffier.guardrails.detectors.learned.tone_words import watched_words
 
 BLOCK: Final = 80
 """Windows are two blocks long and start at every block (characters)."""
@@ -82,6 +83,7 @@ class AttackFeatures:
             self._lexicon,
             self._markers,
             [("",) if number == _ALWAYS else tuple(marks) for number, marks in enumerate(_MARKS)],
+            watched=watched_words(lexicons),
         )
         self._last: tuple[int, int, Windows] | None = None
 

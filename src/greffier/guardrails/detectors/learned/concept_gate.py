@@ -84,11 +84,13 @@ class Present(msgspec.Struct, frozen=True):
         anywhere: Those of the whole text.
         blocks: Those of each stretch of 32 squeezed characters, and those that may stand anywhere in every stretch.
         shapes: Kinds of marks that the text holds, in the order of the models.
+        watched: Concepts of the lexicon that is only watched for.
     """
 
     anywhere: int
     blocks: list[int]
     shapes: int
+    watched: int
 
     def bits(self, size: int) -> npt.NDArray[np.bool_]:
         """Return (blocks x concepts)."""
@@ -119,16 +121,23 @@ class ConceptScan:
         lexicon: Words and phrases.
         markers: Literal strings.
         shapes: Marks of each kind that the models see; the empty text for a kind that every text holds.
+        watched: Words of a model that has features of its own and only asks whether one of them is there.
     """
 
-    def __init__(self, lexicon: Lexicon, markers: Markers, shapes: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self, lexicon: Lexicon, markers: Markers, shapes: Sequence[Sequence[str]], watched: Lexicon | None = None
+    ) -> None:
         self._always = sum(1 << number for number, marks in enumerate(shapes) if "" in marks)
         self._marks = tuple((1 << number, mark) for number, marks in enumerate(shapes) for mark in marks if mark)
-        self._words = ahocorasick.Automaton()
-        for key, concepts in lexicon.meanings.items():
-            self._words.add_word(key, (len(key) - 2, sum(1 << concept for concept in concepts)))
-        self._words.make_automaton()
         self.size = len(lexicon.concepts) + len(markers.concepts)
+        self._seen = (1 << self.size) - 1
+        bits = {key: sum(1 << concept for concept in concepts) for key, concepts in lexicon.meanings.items()}
+        for key, concepts in watched.meanings.items() if watched else ():
+            bits[key] = bits.get(key, 0) | sum(1 << (self.size + concept) for concept in concepts)
+        self._words = ahocorasick.Automaton()
+        for key, concepts_of in bits.items():
+            self._words.add_word(key, (len(key) - 2, concepts_of))
+        self._words.make_automaton()
         first = len(lexicon.concepts)
         self._bits = [1 << (first + index) for index in range(len(markers.concepts))]
         self._markers = PatternSet(
@@ -160,13 +169,17 @@ class ConceptScan:
         anywhere = everywhere
         for block in blocks:
             anywhere |= block
+        watched = anywhere >> self.size
+        if watched:
+            anywhere &= self._seen
+            blocks = [block & self._seen for block in blocks]
         if everywhere:
             blocks = [block | everywhere for block in blocks]
         shapes = self._always
         for bit, mark in self._marks:
             if not shapes & bit and mark in text:
                 shapes |= bit
-        return Present(anywhere, blocks, shapes)
+        return Present(anywhere, blocks, shapes, watched)
 
 
 class Gate:

@@ -1,4 +1,4 @@
-"""Toxic language and requests about disallowed topics: linear models over concepts and their pairs, per window."""
+"""Requests about disallowed topics: a linear model over concepts and their pairs, per window."""
 
 from pathlib import Path
 from typing import Final
@@ -71,13 +71,6 @@ class HarmModel:
 
 def _probability(margin: float) -> float:
     return float(1 / (1 + np.exp(-min(max(margin, -30.0), 30.0))))
-
-
-class Toxicity(HarmModel):
-    """Insults, threats, hate against groups, slurs."""
-
-    def __init__(self, models: Path = MODELS, lexicons: Path = LEXICONS) -> None:
-        super().__init__("toxicity", "toxicity", models, lexicons)
 
 
 class Disallowed(HarmModel):

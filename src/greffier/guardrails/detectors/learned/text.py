@@ -124,7 +124,7 @@ class Lexicon:
         for number, languages in enumerate(sections.values()):
             for entries in languages.values():
                 for entry in entries:
-                    meanings.setdefault(_key(entry), set()).add(number)
+                    meanings.setdefault(lexicon_key(entry), set()).add(number)
         self.meanings: Mapping[str, AbstractSet[int]] = meanings
         self._automaton = ahocorasick.Automaton(ahocorasick.STORE_INTS)
         rows: list[tuple[int, ...]] = []
@@ -157,7 +157,7 @@ class Lexicon:
         return meanings[present], starts, ends
 
 
-def _key(entry: str) -> str:
+def lexicon_key(entry: str) -> str:
     """Return what the automaton matches: a leading space, and a trailing one unless the entry is a prefix."""
     if entry == "@":
         return entry

@@ -1,0 +1,127 @@
+"""The shipped toxicity model on sentences written for this test, in six languages, and on disguised words."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greffier.guardrails.detectors.learned.model_files import LEXICONS
+from greffier.guardrails.detectors.learned.text import read_sections
+from greffier.guardrails.detectors.learned.tone import ToneReader
+from greffier.guardrails.detectors.learned.toxicity import Toxicity
+from greffier.guardrails.ports import Passage
+
+TOXICITY = Toxicity()
+READER = ToneReader(LEXICONS)
+MARGIN = 0.03
+"""How far from the threshold (0.5) a score must be."""
+
+
+def cases(kind: str) -> list[tuple[str, str]]:
+    found, heading = [], ["", ""]
+    for line in Path(__file__).with_name("toxicity_cases.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            heading = line.strip("[]").split()
+        elif line and not line.startswith("#") and heading[1] == kind:
+            found.append((heading[0], line))
+    return found
+
+
+def score(text: str) -> float:
+    return TOXICITY.scores(Passage(text=text))["toxicity"]
+
+
+@pytest.mark.parametrize(("lang", "text"), cases("toxic"))
+def test_toxic_sentences_are_found(lang: str, text: str) -> None:
+    found = TOXICITY.examine(Passage(text=text))
+    assert [finding.type for finding in found][:1] == ["toxicity"]
+    assert max(finding.score for finding in found) > 0.5 + MARGIN
+    assert lang
+
+
+@pytest.mark.parametrize(("lang", "text"), cases("fair"))
+def test_fair_sentences_pass(lang: str, text: str) -> None:
+    assert TOXICITY.examine(Passage(text=text)) == ()
+    assert score(text) < 0.5 - MARGIN
+    assert lang
+
+
+def test_every_language_has_dozens_of_cases() -> None:
+    for lang in ("en", "de", "fr", "es", "it", "nl"):
+        assert sum(one == lang for one, _ in cases("toxic") + cases("fair")) >= 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Women are stup1d",  # a digit
+        "Women are stuuuupid",  # stretched
+        "Women are s t u p i d",  # set apart
+        "Women are disgustnig",  # letters exchanged
+        "Women are disgsting",  # a letter missing
+        "Women aredisgusting",  # run together
+        "All wo\u200bmen are disgusting",  # something invisible in the group, the word itself clear
+    ],
+)
+def test_disguised_words_raise_the_score(text: str) -> None:
+    assert score(text) > score("Women are here") + 0.2
+
+
+def test_ordinary_words_are_not_taken_for_disguises() -> None:
+    for text in ("Create the files behind the garage.", "Der Trainer sitzt am Tisch.", "La maestra scrive alla lavagna."):
+        assert score(text) < 0.2
+
+
+def test_what_is_meant_decides() -> None:
+    said = score("Immigrants are vermin.")
+    assert said > 0.8
+    assert score('Whoever writes "immigrants are vermin" is banned.') < said - 0.4
+    assert score("Immigrants are not vermin.") < said - 0.4
+    assert score("It is wrong to call immigrants vermin.") < said - 0.4
+    assert score("Immigrants are nothing but vermin.") >= said - 0.1
+
+
+def test_a_finding_covers_its_sentence_and_says_why() -> None:
+    text = "The meeting went well. Afterwards he wrote this: all refugees are disgusting parasites. We adjourned at noon."
+    (finding,) = TOXICITY.examine(Passage(text=text))
+    assert "refugees are disgusting parasites" in text[finding.start : finding.end]
+    assert "adjourned" not in text[finding.start : finding.end]
+    assert "|GROUP" in finding.rule
+
+
+def test_a_word_that_two_languages_share_counts_in_its_own() -> None:
+    assert score("Hoe gaat het met de hoes van mijn bank?") < 0.2
+    assert score("Die Lieferung kommt am Montag, die Rechnung auch.") < 0.2
+    assert score("Le document est joint, con il suo allegato.") < 0.2
+
+
+@given(st.text(max_size=600))
+@settings(max_examples=60, deadline=None)
+def test_readings_stay_inside_any_text(text: str) -> None:
+    for reading in READER.read(text)[1]:
+        assert 0 <= reading.start < reading.end <= len(text)
+
+
+WORDS = [
+    word.strip("*").replace("_", " ")
+    for name in ("toxic.txt", "tone.txt")
+    for languages in read_sections(LEXICONS / name).values()
+    for words in languages.values()
+    for word in words
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=60), st.sampled_from([" ", ". ", ", ", '" ', "\n"]))
+@settings(max_examples=60, deadline=None)
+def test_a_text_without_watched_words_is_never_found(words: list[str], gap: str) -> None:
+    passage = Passage(text=gap.join(words))
+    assert TOXICITY.examine(passage) == TOXICITY.examine_closely(passage)
+    if not TOXICITY.asks(passage):
+        assert TOXICITY.examine_closely(passage) == ()
+
+
+def test_a_long_text_costs_no_more_than_its_parts_find() -> None:
+    sentence = "You are a worthless piece of shit. "
+    found = TOXICITY.examine(Passage(text="The weather is fine today. " * 400 + sentence + "Nothing else happened. " * 400))
+    assert len(found) == 1
