@@ -219,12 +219,15 @@ def harm(data: Path) -> str:
     return f"{toxicity(data)}\n{head}{disallowed}"
 
 
-TOXICITY_NOTE = """"Through the gate": texts that the cheap first step would not have shown to the model count as not found. "Without disputed
-rows": HateCheck calls abuse of persons outside protected groups harmless ("you deserve to die"); the model was neither
-trained on these rows nor is it meant to agree. RealToxicityPrompts labels beginnings of sentences by what a language
-model wrote after them: half of them hold nothing toxic ("The last time London was hit by a terror attack was"), so no
-reader of the beginning alone gets far above 0.7.
+TOXICITY_NOTE = """How to read it. "Through the gate": texts that the cheap first step would not have shown to the model count as not found.
+"Without disputed rows": HateCheck calls abuse of persons outside protected groups harmless ("you deserve to die"); the
+model was not trained on these rows and is not meant to agree. The RealToxicityPrompts rows are beginnings of sentences,
+labelled by what a language model wrote after them; by our reading half of them hold nothing toxic ("The last time London
+was hit by a terror attack was"). The weights never saw what is held out; the authors of the word lists and of the rules
+about negation and quotation did read HateCheck's rows, in all five languages, so its rows here flatter.
 """
+KNOWN_TO_TOXICITY = {"benign_commands", "benign_general", "benign_tasks"}
+"""Harmless rows of other corpora that the toxicity model was trained on too."""
 
 
 def toxicity(data: Path) -> str:
@@ -253,7 +256,7 @@ def toxicity(data: Path) -> str:
         TOXICITY_NOTE,
         "HateCheck by kind, language held out, at 5 % FPR over its harmless rows: recall (kinds in -h), or rate of false positives (-nh):\n",
         table(["kind", "n", "flagged"], _kinds(trainer, hate, score)),
-        "Harmless texts of the other corpora, shipped model at its own threshold (never trained on them):\n",
+        "Harmless texts of the other corpora, shipped model at its own threshold (no weight was trained on them; the list of ordinary words was):\n",
         table(["texts", "n", "read by the model", "flagged"], _ordinary(data)),
     ]
     return "\n".join(parts)
@@ -289,7 +292,7 @@ def _ordinary(data: Path) -> list[list[object]]:
     for name in ("injection", "pii"):
         for line in (data / f"{name}.jsonl").read_bytes().split(b"\n")[:-1]:
             row = json.loads(line)
-            if row.get("label"):
+            if row.get("label") or row.get("category") in KNOWN_TO_TOXICITY:
                 continue
             counts = tally[row.get("category", "letters and notes with personal data")]
             passage = Passage(text=row["text"])

@@ -69,7 +69,11 @@ def test_disguised_words_raise_the_score(text: str) -> None:
 
 
 def test_ordinary_words_are_not_taken_for_disguises() -> None:
-    for text in ("Create the files behind the garage.", "Der Trainer sitzt am Tisch.", "La maestra scrive alla lavagna."):
+    for text in (
+        "Create the files behind the garage.",
+        "Der Trainer sitzt am Tisch.",
+        "La maestra scrive alla lavagna.",
+    ):
         assert score(text) < 0.2
 
 
@@ -83,7 +87,9 @@ def test_what_is_meant_decides() -> None:
 
 
 def test_a_finding_covers_its_sentence_and_says_why() -> None:
-    text = "The meeting went well. Afterwards he wrote this: all refugees are disgusting parasites. We adjourned at noon."
+    text = (
+        "The meeting went well. Afterwards he wrote this: all refugees are disgusting parasites. We adjourned at noon."
+    )
     (finding,) = TOXICITY.examine(Passage(text=text))
     assert "refugees are disgusting parasites" in text[finding.start : finding.end]
     assert "adjourned" not in text[finding.start : finding.end]
@@ -123,5 +129,7 @@ def test_a_text_without_watched_words_is_never_found(words: list[str], gap: str)
 
 def test_a_long_text_costs_no_more_than_its_parts_find() -> None:
     sentence = "You are a worthless piece of shit. "
-    found = TOXICITY.examine(Passage(text="The weather is fine today. " * 400 + sentence + "Nothing else happened. " * 400))
+    found = TOXICITY.examine(
+        Passage(text="The weather is fine today. " * 400 + sentence + "Nothing else happened. " * 400)
+    )
     assert len(found) == 1
