@@ -25,6 +25,7 @@ from greffier.pipeline.freshness import Expiry
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
+_ANSWER_WITHIN_S = 1.0
 
 
 class FrontDoor:
@@ -41,6 +42,7 @@ class FrontDoor:
         self._look_now = asyncio.Event()
         self._draining = False
         self._retiring: set[asyncio.Task[None]] = set()
+        self._counting: asyncio.Task[tuple[int, int]] | None = None
         pipelines = build_pipelines(plant, snapshot)
         plant.trust(snapshot)
         self.app = GatewayApp(pipelines, self, bounds=bounds_of(snapshot.workspace.server), clock=plant.clock)
@@ -88,6 +90,7 @@ class FrontDoor:
                 pass
             self._look_now.clear()
             self._plant.metrics.breakers(self._breakers())
+            self._show_journal()
             self._plant.metrics.flush()
             await self._look()
 
@@ -184,6 +187,12 @@ class FrontDoor:
         if keys.error:
             warnings.append(f"the key store is out of reach for {keys.age_s:.0f} s: {keys.error}")
         warnings += copy_warnings(self._plant.paths.copies, self._snapshot.workspace.copies)
+        journal = self._plant.journal.state()
+        if journal.out_of_reach:
+            warnings.append(
+                f"the journal is out of reach for {journal.out_s:.0f} s: {journal.why}; "
+                f"{journal.waiting} event(s) wait on this machine's disk, {journal.refused} were refused"
+            )
         warnings += self._plant.guard_services.warnings()
         warnings += [f"issuer {i.issuer}: {i.error}" for i in self._plant.issuer_keys.health() if i.error]
         return {
@@ -193,9 +202,32 @@ class FrontDoor:
             "signed_by": self._snapshot.signed_by,
             "keys": keys.keys,
             "in_flight": self.app.in_flight,
+            "journal": {
+                "out_of_reach": journal.out_of_reach,
+                "spooled_events": journal.waiting,
+                "spooled_bytes": journal.waiting_bytes,
+            },
             "breakers": self._breakers(),
             "warnings": warnings,
         }
+
+    def _show_journal(self) -> None:
+        state = self._plant.journal.state()
+        self._plant.metrics.journal(
+            out_of_reach=state.out_of_reach, spooled=state.waiting, spooled_bytes=state.waiting_bytes
+        )
+
+    async def _count_sealed(self) -> None:
+        """Ask the journal how long it is; one that does not answer keeps nobody waiting, one question at a time."""
+        counting = self._counting
+        if counting is None:
+            counting = asyncio.create_task(asyncio.to_thread(self._plant.sealed), name="count-sealed")
+            self._counting = counting
+        done, _ = await asyncio.wait([counting], timeout=_ANSWER_WITHIN_S)
+        if done:
+            self._counting = None
+            with contextlib.suppress(JournalUnavailable):  # then the gauges stay as they are, and age in the scraper
+                self._plant.metrics.sealed(*counting.result())
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether this worker should get traffic: it is not draining, and it can tell who is asking."""
@@ -204,9 +236,9 @@ class FrontDoor:
         reasons += ["the configuration is too old"] * self._expiry.passed()
         return not reasons, {"snapshot": self._snapshot.revision, "reasons": reasons}
 
-    def metrics(self) -> tuple[str, bytes]:
+    async def metrics(self) -> tuple[str, bytes]:
         """``/metrics`` for all workers."""
         self._plant.metrics.in_flight(self.app.in_flight)
-        with contextlib.suppress(JournalUnavailable):  # then the gauges stay as they are, and age in the scraper
-            self._plant.metrics.sealed(*self._plant.sealed())
+        self._show_journal()
+        await self._count_sealed()
         return CONTENT_TYPE_LATEST, self._plant.metrics.render()

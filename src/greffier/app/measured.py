@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from greffier.audit.ports import Journal
+from greffier.audit.ports import Journal, JournalState
 from greffier.core.context import RiskClass
 from greffier.core.events import AnyEvent
 
@@ -24,6 +24,10 @@ class MeasuredJournal:
         began = time.perf_counter()
         await self._journal.append(event, risk=risk)
         self._waited(time.perf_counter() - began)
+
+    def state(self) -> JournalState:
+        """How the journal is doing."""
+        return self._journal.state()
 
     async def close(self) -> None:
         """Close the journal."""

@@ -122,6 +122,7 @@ class Worker:
             self.serves = False
             if stopping.is_set():
                 return
+            forget_gauges(self._metrics, self.process.pid)
             failures = failures + 1 if time.monotonic() - began < _QUICK_DEATH_S else 0
             log.error("worker %d died with exit code %s; starting another", self.number, code)
             if failures >= _MAX_QUICK_DEATHS and not others():
@@ -200,6 +201,12 @@ def fresh_metrics_folder(paths: WorkspacePaths, memory: Path = Path("/dev/shm"))
             folder.mkdir(mode=0o700)
             return folder
     raise StartFailed(f"there is no place for metrics: {paths.run} cannot be written")
+
+
+def forget_gauges(metrics: Path, pid: int) -> None:
+    """Take away what a dead worker last said of itself; what it counted stays in the sums."""
+    for file in metrics.glob(f"gauge_live*_{pid}.db"):
+        file.unlink(missing_ok=True)
 
 
 async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.Event | None = None) -> None:

@@ -28,6 +28,29 @@ class Sequenced(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class JournalState(msgspec.Struct, frozen=True):
+    """How a worker's journal is doing, for the operator.
+
+    Attributes:
+        why: Why the store cannot be written, or has not been told everything yet; empty while all is well.
+        out_s: For how long, in seconds.
+        waiting: Events that are acknowledged and wait on the local disk for the store.
+        waiting_bytes: What they take there.
+        refused: Events refused since it began.
+    """
+
+    why: str = ""
+    out_s: float = 0.0
+    waiting: int = 0
+    waiting_bytes: int = 0
+    refused: int = 0
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether the store cannot be written, or has not been told everything yet."""
+        return bool(self.why)
+
+
 class Journal(Protocol):
     """Append-only, durable, ordered. One per worker; any number of workers append to the same journal."""
 
@@ -45,6 +68,10 @@ class Journal(Protocol):
         Raises:
             JournalUnavailable: The event is not durable, and will not become so later.
         """
+        ...
+
+    def state(self) -> JournalState:
+        """How it is doing; answers from memory and never waits."""
         ...
 
     async def close(self) -> None:

@@ -103,7 +103,7 @@ class Pipelines(msgspec.Struct, frozen=True):
 
 
 class Health(Protocol):
-    """What the operator's probes are told. Answers from memory; never waits."""
+    """What the operator's probes are told: from memory, but for the length of the log, which is not waited for long."""
 
     def live(self) -> dict[str, Any]:
         """State of this worker for ``/healthz``: version, snapshot, warnings."""
@@ -113,6 +113,6 @@ class Health(Protocol):
         """Whether this worker should get traffic, and why not."""
         ...
 
-    def metrics(self) -> tuple[str, bytes]:
+    async def metrics(self) -> tuple[str, bytes]:
         """Content type and body of ``/metrics`` (Prometheus exposition format)."""
         ...

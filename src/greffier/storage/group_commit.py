@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 
-from greffier.audit.ports import JournalUnavailable
+from greffier.audit.ports import JournalState, JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.core.context import RiskClass
 from greffier.core.events import AnyEvent, Outcome, canonical
@@ -122,6 +122,10 @@ class GroupCommit(ABC):
     def queued(self) -> int:
         """Events waiting for their commit: the journal's lag, for metrics."""
         return self._queue.qsize()
+
+    def state(self) -> JournalState:
+        """See the port: without a spool nothing waits, and a store that fails answers each caller itself."""
+        return JournalState()
 
     async def close(self) -> None:
         """Commit what is queued, then release; appends from now on are refused."""

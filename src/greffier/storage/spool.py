@@ -16,6 +16,7 @@ import msgspec
 
 from greffier.audit.ports import JournalUnavailable
 
+_CHUNK = 1 << 20
 _SUFFIX = ".spool"
 
 
@@ -44,6 +45,8 @@ class Spool:
         self._end = os.fstat(descriptor).st_size
         self._start = 0
         self._next = 0
+        self._count = _lines_in(descriptor)
+        self._next_count = 0
         self._broken = ""
         self._damaged: set[int] = set()
 
@@ -107,6 +110,16 @@ class Spool:
         return len(self._damaged)
 
     @property
+    def waiting(self) -> int:
+        """Events in it that were not sent yet."""
+        return self._count
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What they take."""
+        return max(0, self._end - self._start)
+
+    @property
     def empty(self) -> bool:
         """Whether everything in it was sent."""
         return self._start >= self._end
@@ -133,6 +146,7 @@ class Spool:
             self._take_back(error)
             raise JournalUnavailable(f"the spool cannot be written ({error.strerror})") from error
         self._end += len(lines)
+        self._count += len(events)
 
     def _take_back(self, error: OSError) -> None:
         # After a failed fsync nobody knows what is on the disk: the lines go, or the spool is used no more.
@@ -150,12 +164,14 @@ class Spool:
         """
         found: list[Kept] = []
         self._next = self._start
+        self._next_count = self._count
         for end, kept in self._lines(self._start):
             if kept is not None:
                 if found and kept.writer != found[0].writer:
                     break
                 found.append(kept)
             self._next = end
+            self._next_count -= 1
             if len(found) == limit:
                 break
         return found
@@ -167,6 +183,7 @@ class Spool:
             JournalUnavailable: The file cannot be emptied.
         """
         self._start = self._next
+        self._count = max(0, self._next_count)
         if self._start < self._end:
             return
         try:
@@ -176,7 +193,7 @@ class Spool:
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise JournalUnavailable(f"the spool cannot be emptied ({error.strerror})") from error
-        self._start = self._end = 0
+        self._start = self._end = self._count = 0
         self._broken = ""
 
     def close(self) -> None:
@@ -204,6 +221,14 @@ class Spool:
 def _line(event: Kept) -> bytes:
     body = b"%b %d %b" % (event.writer.encode(), event.number, event.data)
     return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def _lines_in(descriptor: int) -> int:
+    count, at = 0, 0
+    while chunk := os.pread(descriptor, _CHUNK, at):
+        count += chunk.count(b"\n")
+        at += len(chunk)
+    return count
 
 
 def _parse(line: bytes) -> Kept | None:

@@ -62,6 +62,21 @@ class Metrics:
         self._sealed = Gauge(
             names.JOURNAL_SEALED, "Events under a signed checkpoint.", multiprocess_mode="max", registry=registry
         )
+        self._out = Gauge(
+            names.JOURNAL_OUT,
+            "Workers whose journal cannot be written, or has not been told everything yet.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._spooled = Gauge(
+            names.JOURNAL_SPOOLED,
+            "Events that wait on this machine's disk for the journal.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._spool_bytes = Gauge(
+            names.JOURNAL_SPOOL_BYTES, "What they take.", multiprocess_mode="livesum", registry=registry
+        )
         self._lag = Gauge(
             names.JOURNAL_LAG, "Events not yet sealed.", multiprocess_mode="mostrecent", registry=registry
         )
@@ -116,6 +131,12 @@ class Metrics:
         """Show how far the signed log has come."""
         self._sealed.set(events)
         self._lag.set(unsealed)
+
+    def journal(self, *, out_of_reach: bool, spooled: int, spooled_bytes: int) -> None:
+        """Show how this worker's journal is doing."""
+        self._out.set(int(out_of_reach))
+        self._spooled.set(spooled)
+        self._spool_bytes.set(spooled_bytes)
 
     def flush(self) -> None:
         """Hand over what was gathered; call about once a second, so that every worker can answer a scrape for all."""

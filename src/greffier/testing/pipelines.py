@@ -209,7 +209,7 @@ class ScriptedHealth:
         """As told."""
         return self.well, {}
 
-    def metrics(self) -> tuple[str, bytes]:
+    async def metrics(self) -> tuple[str, bytes]:
         """One metric."""
         return "text/plain; version=0.0.4", b"up 1\n"
 

@@ -18,7 +18,7 @@ from greffier.config.paths import WorkspacePaths
 from greffier.storage.journal import open_reader
 
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000  # below the ephemeral range, so that nothing takes the port before we bind it
-_START_S = 30.0
+_START_S = 60.0
 _STOP_S = 40.0
 
 

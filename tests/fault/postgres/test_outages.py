@@ -48,7 +48,7 @@ def reader(gateway: Database) -> Iterator[PostgresJournalReader]:
 
 async def recovered(journal: PostgresJournal, patience_s: float = 10.0) -> None:
     deadline = time.monotonic() + patience_s
-    while journal.out_of_reach:
+    while journal.state().out_of_reach:
         assert time.monotonic() < deadline, "the journal never caught up"
         await asyncio.sleep(0.02)
 
@@ -104,7 +104,7 @@ async def test_a_connection_that_is_cut_costs_nobody_anything(
             owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'gateway'")
             await journal.append(make_admission(), risk="high")
     assert reader.size() == 6
-    assert not journal.out_of_reach
+    assert not journal.state().out_of_reach
 
 
 async def test_a_frozen_server_neither_hangs_callers_nor_doubles_records(

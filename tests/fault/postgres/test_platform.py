@@ -1,6 +1,7 @@
 """The whole gateway on PostgreSQL, through an outage of the database, by risk class."""
 
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -106,6 +107,41 @@ def prepare(paths: WorkspacePaths) -> dict[str, str]:
     return keys
 
 
+def gauges(platform: Platform) -> dict[str, float]:
+    """What a scrape says about the journal's outage and spools, of all workers."""
+    lines = platform.request("GET", "/metrics").body.decode().splitlines()
+    wanted = ("out_of_reach", "spooled_events", "spooled_bytes")
+    found = dict(line.split(" ") for line in lines if line.startswith("greffier_journal_"))
+    return {name: float(found[f"greffier_journal_{name}"]) for name in wanted}
+
+
+def out_of_reach(platform: Platform) -> list[str]:
+    """Warnings of whichever worker answers."""
+    told = platform.request("GET", "/healthz").json
+    warnings = [warning for warning in told["warnings"] if warning.startswith("the journal is out of reach for")]
+    assert told["journal"]["out_of_reach"] is bool(warnings)
+    return warnings
+
+
+def scrape_while_silent(server: PostgresServer, platform: Platform) -> list[int]:
+    """Scrape and probe while the database neither answers nor hangs up; how each was answered."""
+    answers: list[int] = []
+
+    def ask(path: str) -> None:
+        answers.append(platform.request("GET", path).status)
+
+    server.freeze()
+    try:
+        callers = [threading.Thread(target=ask, args=(path,)) for path in ("/metrics", "/metrics", "/healthz")]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(60)
+        return list(answers)
+    finally:
+        server.thaw()
+
+
 def test_a_start_without_the_database_says_why(server: PostgresServer, platform: Platform) -> None:
     code, said = platform.refusal()
     assert code != 0
@@ -130,6 +166,7 @@ def test_an_outage_of_the_database_is_bridged_by_risk_class(server: PostgresServ
 
     for risk in RISKS:
         assert [ask(risk) for _ in range(3)] == [200] * 3
+    assert scrape_while_silent(server, platform) == [200] * 3, "a scrape waits for no silent database"
     server.stop("immediate")
     began = time.monotonic()
     assert ask("high") == 503
@@ -138,6 +175,11 @@ def test_an_outage_of_the_database_is_bridged_by_risk_class(server: PostgresServ
     eventually(lambda: ask("limited") == 503)
     assert time.monotonic() - began > 2
     assert ask("minimal") == 200
+    shown = gauges(platform)
+    assert shown["out_of_reach"] >= 1
+    assert shown["spooled_events"] >= 12
+    assert shown["spooled_bytes"] > shown["spooled_events"] * 100
+    eventually(lambda: bool(out_of_reach(platform)))  # each worker speaks for itself
     server.start()
     eventually(lambda: ask("high") == 200)
     eventually(lambda: ask("limited") == 200)  # the other worker may be a moment behind
@@ -153,6 +195,8 @@ def test_an_outage_of_the_database_is_bridged_by_risk_class(server: PostgresServ
         return all((request, kind) in known for request in answered for kind in ("admission", "outcome"))
 
     eventually(all_given_back, within_s=30)
+    eventually(lambda: set(gauges(platform).values()) == {0.0})
+    eventually(lambda: not out_of_reach(platform))
     platform.stop()
     events = recorded()
     kinds = Counter((event["request_id"], event["kind"]) for event in events if event.get("request_id"))

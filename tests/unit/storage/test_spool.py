@@ -26,6 +26,25 @@ def abandoned(folder: Path, *batches: list[Kept]) -> Path:
     return folder / "dead.spool"
 
 
+def test_what_waits_is_counted(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path, "w", PLENTY)
+    assert (spool.waiting, spool.waiting_bytes) == (0, 0)
+    spool.append(kept(1, 2, 3))
+    spool.append(kept(4, 5))
+    assert spool.waiting == 5
+    assert spool.waiting_bytes == (tmp_path / "w.spool").stat().st_size
+    assert len(spool.first(2)) == 2
+    assert spool.waiting == 5, "given is not sent"
+    spool.sent()
+    assert spool.waiting == 3
+    spool.close()
+    (adopted,) = Spool.adopt(tmp_path)
+    assert adopted.waiting == 5, "sending begins anew"
+    everything(adopted)
+    assert (adopted.waiting, adopted.waiting_bytes) == (0, 0)
+    adopted.close()
+
+
 def everything(spool: Spool, limit: int = 7) -> list[Kept]:
     found: list[Kept] = []
     while not spool.empty:

@@ -15,7 +15,7 @@ async def answer_open(path: str, health: Health, send: Send) -> None:
     status = HTTPStatus.OK
     content_type = JSON
     if path == "/metrics":
-        kind, body = health.metrics()
+        kind, body = await health.metrics()
         content_type = (b"content-type", kind.encode("ascii"))
     elif path == "/openapi.json":
         body = openapi_document()

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from greffier.audit.ports import JournalUnavailable
+from greffier.audit.ports import JournalState, JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.core.context import RiskClass
 from greffier.core.events import Act, AnyEvent, canonical, parse
@@ -92,10 +92,17 @@ class PostgresJournal(GroupCommit):
         self._outage: Outage | None = None
         self._writer.start()
 
-    @property
-    def out_of_reach(self) -> bool:
-        """Whether the database is out of reach, or has not been told everything yet."""
-        return self._outage is not None
+    def state(self) -> JournalState:
+        """See the port; what a dead worker left and this one sends counts as waiting too."""
+        outage = self._outage
+        spools = [spool for spool in (self._spool, *tuple(self._orphans)) if spool is not None]
+        return JournalState(
+            why=outage.why if outage else "",
+            out_s=time.monotonic() - outage.since if outage else 0.0,
+            waiting=sum(spool.waiting for spool in spools),
+            waiting_bytes=sum(spool.waiting_bytes for spool in spools),
+            refused=outage.refused if outage else 0,
+        )
 
     async def append(self, event: AnyEvent, *, risk: RiskClass = "high") -> None:
         """Return once the event is on stable storage; see the port.
