@@ -1,11 +1,8 @@
 """``greffier incident``: cases, the clocks of five regimes, evidence holds and the register of breaches."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -13,13 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from greffier.app.recording import operator, record_act
-from greffier.app.stores import open_incidents, open_privacy
-from greffier.audit.ports import JournalUnavailable
+from greffier.app.stores import open_privacy
+from greffier.cli.incident_desk import desk, document, moment, record, save, show
+from greffier.cli.incident_dora import dora_command
 from greffier.cli.incident_view import iso, print_clocks, print_incident, print_register, register_line
-from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, out, print_json
 from greffier.config.loading import load_snapshot
-from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 from greffier.core.ids import new_id
 from greffier.governance.incidents.acts import NotPossible, amend, classify, close, sent
@@ -27,14 +23,13 @@ from greffier.governance.incidents.case import CausalLink, Incident, Report, Sev
 from greffier.governance.incidents.clocks import deadlines
 from greffier.governance.incidents.holds import holds_for, to_change
 from greffier.governance.incidents.law import incident_law
-from greffier.governance.incidents.ports import IncidentChanged, IncidentsUnavailable, NoSuchIncident
-from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
-from greffier.storage.incidents import SqlIncidents
 from greffier.storage.privacy import SqlHolds
 
 app = typer.Typer(
     help="Incidents and breaches: cases, reporting clocks, evidence holds, register.", no_args_is_help=True
 )
+
+app.command("dora")(dora_command)
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 IncidentId = Annotated[str, typer.Argument(metavar="INCIDENT", help="Id of the incident.")]
@@ -61,9 +56,9 @@ def open_command(
     as_json: JsonOption = False,
 ) -> None:
     """Open a case. The clocks of its categories run from the moment someone became aware."""
-    with _desk(workspace, as_json) as (paths, register):
+    with desk(workspace, as_json) as (paths, register):
         now = SystemClock().wall_ms()
-        aware = _moment(aware_at, now)
+        aware = moment(aware_at, now)
         snapshot = load_snapshot(paths)
         missing = sorted(set(use_case or ()) - set(snapshot.use_cases))
         if missing:
@@ -84,8 +79,8 @@ def open_command(
             law=law.version,
         )
         incident = classify(blank, law, _standings(category, suspect, None), now, reason)
-        _save(paths, register, "incident.open", incident, now)
-    _show(incident, now, as_json=as_json)
+        save(paths, register, "incident.open", incident, now)
+    show(incident, now, as_json=as_json)
 
 
 @app.command("classify")
@@ -115,11 +110,11 @@ def classify_command(
     as_json: JsonOption = False,
 ) -> None:
     """Say what the incident is in the words of each regime, and add what became known."""
-    with _desk(workspace, as_json) as (paths, register):
+    with desk(workspace, as_json) as (paths, register):
         now = SystemClock().wall_ms()
         standings = _standings(category, suspect, exclude)
         before = register.get(incident_id)
-        named = classify(before, incident_law(), standings, _moment(classified_at, now), reason)
+        named = classify(before, incident_law(), standings, moment(classified_at, now), reason)
         after = amend(
             named,
             severity=severity,
@@ -135,11 +130,11 @@ def classify_command(
             consequences=consequences,
             measures=(*before.measures, *measure) if measure else None,
             root_cause=root_cause,
-            fixed_ms=_moment(fixed_at, now) if fixed_at else None,
+            fixed_ms=moment(fixed_at, now) if fixed_at else None,
         )
         incident = msgspec.structs.replace(after, version=before.version + 1)
-        _save(paths, register, "incident.classify", incident, now)
-    _show(incident, now, as_json=as_json)
+        save(paths, register, "incident.classify", incident, now)
+    show(incident, now, as_json=as_json)
 
 
 @app.command("sent")
@@ -156,11 +151,11 @@ def sent_command(
     as_json: JsonOption = False,
 ) -> None:
     """Enter a report that was sent to an authority or to people."""
-    with _desk(workspace, as_json) as (paths, register):
+    with desk(workspace, as_json) as (paths, register):
         now = SystemClock().wall_ms()
         report = Report(
             clock=clock,
-            at_ms=_moment(at, now),
+            at_ms=moment(at, now),
             recipient=recipient,
             receipt=receipt,
             digest=hashlib.sha256(document.read_bytes()).hexdigest() if document else "",
@@ -168,8 +163,8 @@ def sent_command(
             by=operator(),
         )
         incident = sent(register.get(incident_id), incident_law(), report, now)
-        _save(paths, register, "incident.sent", incident, now, clock=clock, document=report.digest)
-    _show(incident, now, as_json=as_json)
+        save(paths, register, "incident.sent", incident, now, clock=clock, document=report.digest)
+    show(incident, now, as_json=as_json)
 
 
 @app.command("clocks")
@@ -180,7 +175,7 @@ def clocks_command(
     as_json: JsonOption = False,
 ) -> None:
     """Show who must be told by when."""
-    with _desk(workspace, as_json) as (_, register):
+    with desk(workspace, as_json) as (_, register):
         now = SystemClock().wall_ms()
         if incident_id:
             incidents = [register.get(incident_id)]
@@ -215,7 +210,7 @@ def hold_command(
 
     It protects at once and lapses after three days unless a second person approves it.
     """
-    with _desk(workspace, as_json) as (paths, register):
+    with desk(workspace, as_json) as (paths, register):
         now = SystemClock().wall_ms()
         incident = register.get(incident_id)
         privacy = open_privacy(paths)
@@ -230,7 +225,7 @@ def hold_command(
             else:
                 shown = holds_for(incident, load_snapshot(paths).use_cases, now, days, operator())
                 held = amend(incident, holds=(*incident.holds, *(hold.id for hold in shown)))
-                _record(paths, "incident.hold.place", held, days=days)
+                record(paths, "incident.hold.place", held, days=days)
                 for hold in shown:  # before the case names them: what protects comes first
                     holds.place(hold)
                 register.save(held, by=operator(), at_ms=now)
@@ -251,7 +246,7 @@ def list_command(
     as_json: JsonOption = False,
 ) -> None:
     """The register: every incident and breach with facts, effects and what was done, notified or not."""
-    with _desk(workspace, as_json) as (paths, register):
+    with desk(workspace, as_json) as (paths, register):
         record_act(paths, "incident.list", "incidents", details={"breaches": breaches})
         incidents = register.all()
     privacy = tuple(name for name in incident_law().regimes["gdpr"].categories if name.startswith("gdpr_breach"))
@@ -267,14 +262,14 @@ def list_command(
 @app.command("show")
 def show_command(incident_id: IncidentId, workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Show a case with its clocks and every version of it."""
-    with _desk(workspace, as_json) as (paths, register):
+    with desk(workspace, as_json) as (paths, register):
         history = register.history(incident_id)
         record_act(paths, "incident.read", f"incident:{incident_id}")
     now = SystemClock().wall_ms()
     incident = history[-1][2]
     if as_json:
         versions = [{"version": one.version, "at": iso(at), "by": by} for at, by, one in history]
-        print_json({**_document(incident, now), "versions": versions})
+        print_json({**document(incident, now), "versions": versions})
         return
     print_incident(incident, now)
     table = Table(box=None)
@@ -294,11 +289,11 @@ def close_command(
     as_json: JsonOption = False,
 ) -> None:
     """Close a case in which everyone was told."""
-    with _desk(workspace, as_json) as (paths, register):
+    with desk(workspace, as_json) as (paths, register):
         now = SystemClock().wall_ms()
         incident = close(register.get(incident_id), incident_law(), now, root_cause=root_cause, review=review)
-        _save(paths, register, "incident.close", incident, now)
-    _show(incident, now, as_json=as_json)
+        save(paths, register, "incident.close", incident, now)
+    show(incident, now, as_json=as_json)
 
 
 @app.command("law")
@@ -316,55 +311,7 @@ def law_command(as_json: JsonOption = False) -> None:
             out.print(f"  {category:<28} {escape(text)}")
 
 
-# --- the desk
-
-
-@contextmanager
-def _desk(workspace: Path, as_json: bool) -> Iterator[tuple[WorkspacePaths, SqlIncidents]]:
-    """Open the register, and say what went wrong with its remedy."""
-    paths = WorkspacePaths(workspace)
-    try:
-        register = _open(paths)
-        try:
-            yield paths, register
-        finally:
-            register.close()
-    except NotPossible as error:
-        fail(escape(str(error)), escape(error.remedy), as_json=as_json)
-    except (NoSuchIncident, NotFound) as error:
-        fail(escape(str(error)), "List them with 'greffier incident list'.", as_json=as_json)
-    except IncidentChanged as error:
-        fail(escape(str(error)), "Look at it with 'greffier incident show', then try again.", as_json=as_json)
-    except NotAllowed as error:
-        fail(escape(str(error)), "Ask a second person.", as_json=as_json)
-    except ConfigError as error:
-        fail(escape(error.reason), escape(error.remedy), code=Exit.CONFIG, as_json=as_json)
-    except (IncidentsUnavailable, PrivacyUnavailable, JournalUnavailable, OSError) as error:
-        fail(escape(str(error)), "Check the files in .greffier and their disk.", code=Exit.UNAVAILABLE, as_json=as_json)
-
-
-def _open(paths: WorkspacePaths) -> SqlIncidents:
-    if not paths.settings.is_file():
-        raise NotPossible(f"{paths.root} is no workspace", "Name one with --workspace.")
-    paths.ensure()
-    return open_incidents(paths)
-
-
-def _save(
-    paths: WorkspacePaths, register: SqlIncidents, act: str, incident: Incident, now: int, **more: str | int
-) -> None:
-    """Put the act on record, then the version into the register."""
-    _record(paths, act, incident, **more)
-    register.save(incident, by=operator(), at_ms=now)
-
-
-def _record(paths: WorkspacePaths, act: str, incident: Incident, **more: str | int) -> None:
-    """The record holds the version's digest, not its text."""
-    digest = hashlib.sha256(msgspec.json.encode(incident)).hexdigest()
-    details: dict[str, str | int | bool] = {"version": incident.version, "digest": digest, **more}
-    for name, category in incident.categories.items():
-        details[name] = category.standing
-    record_act(paths, act, f"incident:{incident.id}", details=details)
+# --- helpers
 
 
 def _standings(
@@ -382,32 +329,3 @@ def _standings(
                 raise NotPossible(f"{name} is named twice", "Say of each category one thing.")
             found[name] = standing
     return found
-
-
-def _show(incident: Incident, now: int, *, as_json: bool) -> None:
-    if as_json:
-        print_json(_document(incident, now))
-    else:
-        print_incident(incident, now)
-
-
-def _document(incident: Incident, now: int) -> dict[str, Any]:
-    clocks = [msgspec.to_builtins(one) for one in deadlines(incident, incident_law(), now)]
-    return {**msgspec.to_builtins(incident), "clocks": clocks}
-
-
-def _moment(text: str, now: int) -> int:
-    if not text:
-        return now
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise NotPossible(
-            f"{text!r} is not a moment", "Write 2026-11-24T08:00 (UTC) or 2026-11-24T09:00+01:00."
-        ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    ms = int(moment.timestamp() * 1000)
-    if ms > now:
-        raise NotPossible(f"{text} is in the future", "Correct the moment.")
-    return ms

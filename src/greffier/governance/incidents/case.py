@@ -51,6 +51,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
         records: Approximate number of records concerned.
         clients_pct: Percent of the clients of the service.
         transactions_pct: Percent of the daily transactions.
+        facts: Further facts in DORA's words (``governance/law/dora_classification.yaml``); yes is 1, no is 0.
         consequences: Likely consequences (GDPR Art. 33(3)(c)).
         measures: What was or will be done (Art. 33(3)(d)): containment and correction.
         fixed_ms: When a corrective measure became available.
@@ -78,6 +79,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     clients_pct: int | None = None
     transactions_pct: int | None = None
     downtime_min: int | None = None
+    facts: dict[str, int] = {}
     cost: str = ""
     causal_link: CausalLink = "none"
     consequences: str = ""

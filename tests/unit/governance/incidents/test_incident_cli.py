@@ -150,3 +150,36 @@ def test_the_law_is_shown_with_its_sources(paths: WorkspacePaths) -> None:
     assert "2025/301" in CliRunner().invoke(app, ["law"]).stdout
     shown = json.loads(CliRunner().invoke(app, ["law", "--json"]).stdout)
     assert shown["regimes"]["ai_act"]["dates"]["high_risk_now"] == "2027-12-02"
+
+
+def test_dora_is_classified_from_facts_and_on_record(paths: WorkspacePaths) -> None:
+    name = run_json(paths, "open", "--title", "Answers are late", "--suspect", "dora_major")["id"]
+    assert run_json(paths, "dora", name)["result"] == "open"
+    refused = run(paths, "dora", name, "--apply", status=1)
+    assert "critical_functions" in refused.output
+    assert "Facts:" in run(paths, "dora", name, "--fact", "weather=1", status=1).output
+    assert "neither a number" in run(paths, "dora", name, "--fact", "media=maybe", status=1).output
+    facts = [word for fact in ("critical_functions=yes", "media=yes", "cost_eur=150000") for word in ("--fact", fact)]
+    verdict = run_json(paths, "dora", name, *facts, "--apply")
+    assert verdict["result"] == "major"
+    shown = run_json(paths, "show", name)
+    assert shown["facts"] == {"critical_functions": 1, "media": 1, "cost_eur": 150_000}
+    assert shown["categories"]["dora_major"]["standing"] == "established"
+    assert "Art. 8(1)(b): 2 thresholds met" in shown["categories"]["dora_major"]["reason"]
+    assert {clock["clock"] for clock in shown["clocks"]} >= {"dora-initial", "dora-intermediate", "dora-final"}
+    (act,) = [
+        event
+        for row in open_reader(paths).scan()
+        if isinstance(event := parse(row.data), Act) and event.details.get("dora") == "major"
+    ]
+    assert act.details["dora_major"] == "established"
+
+
+def test_an_incident_that_is_not_major_is_excluded_with_the_reason(paths: WorkspacePaths) -> None:
+    name = run_json(paths, "open", "--title", "A typo", "--suspect", "dora_major")["id"]
+    facts = [f"--fact={fact}=no" for fact in ("critical_functions", "authorised_services", "malicious_access")]
+    assert "not_major" in run(paths, "dora", name, *facts, "--apply").output
+    category = run_json(paths, "show", name)["categories"]["dora_major"]
+    assert category["standing"] == "excluded"
+    assert "no critical service" in category["reason"]
+    assert "0 root causes" in run(paths, "dora").output
