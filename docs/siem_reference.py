@@ -9,6 +9,7 @@ from greffier.audit.export.entry import Entry
 _CLASSES: dict[Family, str] = {
     "request": "6003 API Activity",
     "act": "3004 Entity Management",
+    "datastore": "6005 Datastore Activity",
     "finding": "2004 Detection Finding",
     "sensitive": "2006 Data Security Finding",
     "compliance": "2003 Compliance Finding",

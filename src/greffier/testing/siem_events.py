@@ -150,6 +150,35 @@ EVENTS: dict[str, AnyEvent] = {
     "incident": Act(
         id="evt_0026", ts=TIME_MS, action="incident.open", actor="os:ada:0", target="case:7", reason="breach of Art. 33"
     ),
+    "searched": Act(
+        id="evt_0031", ts=TIME_MS, action="content.search", actor="os:ada:0", target="dsr:1", tenant="acme"
+    ),
+    "revealed": Act(
+        id="evt_0032",
+        ts=TIME_MS,
+        action="content.reveal",
+        actor="os:ada:0",
+        target="request:req_1",
+        reason="complaint 7",
+    ),
+    "purged": Act(
+        id="evt_0033",
+        ts=TIME_MS,
+        action="content.purge",
+        actor="platform:retention",
+        target="content:prompt",
+        tenant="acme",
+        details={"parts": 4, "rule": "claims"},
+    ),
+    "erased": Act(id="evt_0034", ts=TIME_MS, action="dsr.erase", actor="os:ada:0", target="dsr:1", details={"refs": 1}),
+    "stale": Act(
+        id="evt_0035",
+        ts=TIME_MS,
+        action="document.verify",
+        actor="os:ada:0",
+        target="sha256:3333",
+        details={"ok": False, "findings": 2},
+    ),
     "feedback": Feedback(**_head(30), actor="user:u-8f3a", use_case="credit", rating=-1, reason="SECRET-WORDS"),  # type: ignore[arg-type]
 }
 

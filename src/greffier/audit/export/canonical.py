@@ -23,6 +23,7 @@ from greffier.core.events import Act, Admission, AnyEvent, Feedback, GuardrailLi
 _REMEMBERED = 5_000  # admissions kept until their outcome; an older one is looked up in the journal
 _PPM = 1_000_000
 _MAX_REASON = 512
+_FAILED = {"audit.verify": "GW-3034", "document.verify": "GW-3075"}
 
 OPERATIONS = {
     "chat": "llm.chat",
@@ -196,12 +197,12 @@ def refusal_code(error: str) -> str:
 def _act(event: Act, seq: int) -> Entry:
     noun = event.action.partition(".")[0]
     code = ACTS.get(event.action) or NOUNS.get(noun, "GW-3000")
-    if event.action == "audit.verify" and event.details.get("ok") is False:
-        code = "GW-3034"
+    if event.details.get("ok") is False:
+        code = _FAILED.get(event.action, code)
     return Entry(
         **_head(event, seq, code),
         action=event.action,
-        result="failure" if code == "GW-3034" else "success",
+        result="failure" if event.details.get("ok") is False else "success",
         actor=event.actor,
         target=event.target,
         reason=event.reason[:_MAX_REASON],

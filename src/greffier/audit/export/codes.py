@@ -11,7 +11,7 @@ import msgspec
 
 from greffier.core.errors import Code
 
-Family = Literal["request", "act", "finding", "sensitive", "compliance", "incident", "checkpoint", "test"]
+Family = Literal["request", "act", "datastore", "finding", "sensitive", "compliance", "incident", "checkpoint", "test"]
 
 
 class Severity(IntEnum):
@@ -64,16 +64,16 @@ CODES: dict[str, EventCode] = _table(
     ("3022", "signer of configurations trusted", _MEDIUM, "act"),
     ("3030", "evidence read", _LOW, "act"),
     ("3031", "evidence exported", _MEDIUM, "act"),
-    ("3032", "content revealed", _MEDIUM, "act"),
+    ("3032", "content revealed", _MEDIUM, "datastore"),
     ("3033", "log verified", _INFO, "compliance"),
     ("3034", "log does not verify", _CRITICAL, "compliance"),
     ("3035", "reveal of content asked for or approved", _MEDIUM, "act"),
-    ("3036", "content exported", _MEDIUM, "act"),
-    ("3037", "content searched", _MEDIUM, "act"),
-    ("3040", "content deleted", _LOW, "act"),
+    ("3036", "content exported", _MEDIUM, "datastore"),
+    ("3037", "content searched", _MEDIUM, "datastore"),
+    ("3040", "content deleted", _LOW, "datastore"),
     ("3050", "incident on record", _HIGH, "incident"),
     ("3060", "data-subject request handled", _LOW, "act"),
-    ("3061", "data subject erased", _MEDIUM, "act"),
+    ("3061", "data subject erased", _MEDIUM, "datastore"),
     ("3065", "recipient told of a data subject's right", _LOW, "act"),
     ("3062", "consent, objection or restriction entered", _LOW, "act"),
     ("3063", "evidence hold", _LOW, "act"),
@@ -82,6 +82,7 @@ CODES: dict[str, EventCode] = _table(
     ("3071", "database administered", _LOW, "act"),
     ("3072", "compliance document built", _INFO, "act"),
     ("3073", "sink tested", _INFO, "act"),
+    ("3075", "document does not describe what runs", _MEDIUM, "compliance"),
     ("3074", "log copied under a retention lock", _INFO, "act"),
     ("3090", "checkpoint of the log", _INFO, "checkpoint"),
     ("4000", "malformed request refused", _LOW, "request"),

@@ -68,6 +68,7 @@ _CATEGORIES: dict[Family, tuple[str, str]] = {
     "compliance": ("configuration", "info"),
     "incident": ("intrusion_detection", "info"),
     "act": ("configuration", "change"),
+    "datastore": ("database", "access"),
     "checkpoint": ("configuration", "info"),
     "test": ("api", "info"),
 }
@@ -77,6 +78,7 @@ _VERBS = {
     "revoke": "deletion",
     "purge": "deletion",
     "delete": "deletion",
+    "erase": "deletion",
     "read": "access",
     "list": "access",
     "export": "access",
@@ -131,6 +133,8 @@ def to_ecs(entry: Entry) -> dict[str, Any]:
 
 def _category(entry: Entry) -> tuple[str, list[str]]:
     category, kind = _CATEGORIES[entry.family]
+    if entry.family == "datastore":
+        return category, ["change" if _VERBS.get(entry.action.rpartition(".")[2]) == "deletion" else kind]
     if entry.family == "act":
         noun, _, verb = entry.action.partition(".")
         kind = _VERBS.get(verb, "change")

@@ -2,7 +2,8 @@
 
 Requests are API Activity (6003) with the profile ``ai_operation``, detections are Detection Findings (2004), hits of
 sensitive data are Data Security Findings (2006), a log that does not verify is a Compliance Finding (2003), incidents
-are Incident Findings (2005), acts on keys, configuration and evidence are Entity Management (3004).
+are Incident Findings (2005), reading, searching and deleting captured content is Datastore Activity (6005), acts on
+keys, configuration and evidence are Entity Management (3004).
 """
 
 from typing import Any
@@ -73,6 +74,8 @@ ACT_FIELDS: dict[str, str] = {
 """What Entity Management has besides."""
 
 _COMPLIANCE, _DETECTION, _INCIDENT, _DATA_SECURITY, _ENTITY, _API = 2003, 2004, 2005, 2006, 3004, 6003
+_DATASTORE = 6005
+_ON_DATA = {"reveal": 1, "export": 1, "search": 4, "purge": 7, "erase": 7}  # Read, Query, Delete
 _ACTIVITIES = {
     "create": 1,
     "read": 2,
@@ -110,6 +113,8 @@ _CONFIDENTIALITY = {"personal": 5, "special_category": 6, "payment": 2, "secret"
 _CATEGORY = {"personal": 1, "special_category": 1, "payment": 3, "secret": 6}  # category_id
 _APPLICATION_LEVEL_DLP = 10  # detection_system_id
 
+_CONTROLS = {"GW-3075": ("technical documentation", "EU AI Act Art. 11")}
+
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -133,6 +138,8 @@ def to_ocsf(entry: Entry) -> dict[str, Any]:
             _incident(event, entry)
         case "act":
             _act(event, entry)
+        case "datastore":
+            _datastore(event, entry)
         case "request" | "checkpoint" | "test":
             _request(event, entry)
     return event
@@ -293,12 +300,14 @@ def _compliance(event: dict[str, Any], entry: Entry) -> None:
     _classify(event, _COMPLIANCE, 1)
     event["status_id"] = 1
     event["finding_info"] = {"uid": entry.id, "title": entry.code.name, "created_time": entry.time_ms}
+    control, standard = _CONTROLS.get(entry.code.code, ("record-keeping", "EU AI Act Art. 12"))
     event["compliance"] = {
-        "control": "record-keeping",
-        "standards": ["EU AI Act Art. 12"],
+        "control": control,
+        "standards": [standard],
         "status_id": 1 if passed else 3,
     }
-    event["resources"] = [{"uid": entry.target or "log", "type": "log"}]
+    kind = "document" if entry.code.code in _CONTROLS else "log"
+    event["resources"] = [{"uid": entry.target or "log", "type": kind}]
     event["unmapped"]["actor"] = entry.actor
 
 
@@ -309,6 +318,19 @@ def _incident(event: dict[str, Any], entry: Entry) -> None:
     event["assignee"] = {"uid": entry.actor or "unknown"}
     put(event, "comment", entry.reason)
     event["unmapped"]["operation"] = entry.action
+
+
+def _datastore(event: dict[str, Any], entry: Entry) -> None:
+    """Someone read, searched or deleted captured content: whose, stands in no event; which, in its target."""
+    verb = entry.action.rpartition(".")[2]
+    _classify(event, _DATASTORE, _ON_DATA.get(verb, 1))
+    event["database"] = {"name": "content", "type_id": 1, "type": "Relational"}
+    event["actor"] = {"user": {"uid": entry.actor or "unknown"}}
+    event["src_endpoint"] = {"name": "greffier"}
+    event["unmapped"]["operation"] = entry.action
+    put(event, "unmapped.target", entry.target)
+    event.pop("status_detail", None)
+    put(event, "unmapped.reason", entry.reason)
 
 
 def _act(event: dict[str, Any], entry: Entry) -> None:

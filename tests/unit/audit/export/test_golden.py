@@ -88,6 +88,9 @@ def test_classes_and_types_agree(entries: dict[str, Entry]) -> None:
     assert classes["card-finding1"] == 2006
     assert classes["tampered"] == 2003
     assert classes["incident"] == 2005
+    assert classes["stale"] == 2003
+    types = {name: to_ocsf(entry)["type_uid"] for name, entry in entries.items()}
+    assert (types["searched"], types["revealed"], types["purged"], types["erased"]) == (600504, 600501, 600507, 600507)
     assert classes["key"] == 3004
 
 
