@@ -28,8 +28,8 @@ class ScreenRule(Settings, frozen=True, kw_only=True):
 class StreamSettings(Settings, frozen=True, kw_only=True):
     """How streamed answers are screened. Text is held back until a window with overlap has passed.
 
-    ``mode``: ``window`` (bounded delay; a refusal is an error within the stream), or ``full`` (nothing leaves before the whole
-    answer passed, so a refusal is an HTTP error).
+    ``mode``: ``window`` (bounded delay; a refusal is an error within the stream), or ``full`` (nothing leaves before
+    the whole answer passed, so a refusal is an HTTP error).
     """
 
     mode: Literal["window", "full"] = "window"
