@@ -94,7 +94,7 @@ def test_with_every_fact_there_is_an_answer(some: dict[str, int]) -> None:
     assert verdict.law.startswith("Commission Delegated Regulation (EU) 2024/1772")
 
 
-def case(number: int, aware_ms: int, cause: str = "shared cache", **known: int) -> Incident:
+def case(number: int, aware_ms: int, known: Facts, cause: str = "shared cache") -> Incident:
     return Incident(
         id=f"inc_{number}", title="x", opened_ms=aware_ms, opened_by="ann", aware_ms=aware_ms, root_cause=cause,
         member_states=("DE",) if number % 2 else ("FR",), facts={**NO, **known, "member_states": 0},
@@ -111,15 +111,15 @@ def test_a_case_speaks_in_its_own_fields_too() -> None:
 
 def test_incidents_with_one_root_cause_within_six_months_count_as_one() -> None:
     small = {"critical_functions": 1, "cost_eur": 60_000, "clients_pct": 6}
-    cases = [case(1, NOW - 100 * DAY, **small), case(2, NOW - DAY, "Shared  Cache", **small)]
+    cases = [case(1, NOW - 100 * DAY, small), case(2, NOW - DAY, small, "Shared  Cache")]
     (group,) = recurring(cases, LAW, NOW)
     assert group.incidents == ("inc_1", "inc_2")
     assert group.verdict.result == "major"
     assert recurring(cases[:1], LAW, NOW) == ()
-    assert recurring([cases[0], case(3, NOW - 185 * DAY, **small)], LAW, NOW) == ()  # the second is too old
-    assert recurring([cases[0], case(4, NOW, "another cause", **small)], LAW, NOW) == ()
-    assert recurring([cases[0], case(5, NOW, "", **small), case(6, NOW, "", **small)], LAW, NOW) == ()
-    major = case(7, NOW, **small, media=1, data_losses=1)
+    assert recurring([cases[0], case(3, NOW - 185 * DAY, small)], LAW, NOW) == ()  # the second is too old
+    assert recurring([cases[0], case(4, NOW, small, "another cause")], LAW, NOW) == ()
+    assert recurring([cases[0], case(5, NOW, small, ""), case(6, NOW, small, "")], LAW, NOW) == ()
+    major = case(7, NOW, {**small, "media": 1, "data_losses": 1})
     assert recurring([cases[0], major], LAW, NOW) == ()  # one that is major by itself is reported by itself
 
 
