@@ -30,6 +30,7 @@ import train_toxicity  # noqa: E402
 from languages import languages  # noqa: E402
 from measure import auc, interval, recall_at, table  # noqa: E402
 from screen_latency import default_screen_latency  # noqa: E402
+from security_questions import disguised_attacks, security_questions  # noqa: E402
 
 from greffier.guardrails.detectors.learned.names import Names  # noqa: E402
 from greffier.guardrails.detectors.learned.toxicity import Toxicity  # noqa: E402
@@ -353,6 +354,8 @@ SECTIONS = {
     "entities": entities,
     "harm": harm,
     "languages": languages,
+    "questions": security_questions,
+    "disguises": disguised_attacks,
     "latency": latency,
 }
 

@@ -153,7 +153,7 @@ def test_requests_with_one_text_of_a_side_have_no_seams() -> None:
 WARY = ScreenSettings(
     input=(
         ScreenRule(id="attack", types=("prompt_injection", "jailbreak"), at_least=0.7, then="deny"),
-        ScreenRule(id="persistent", types=("conversation_risk",), at_least=0.6, then="deny"),
+        ScreenRule(id="persistent", types=("conversation_risk",), at_least=0.4, then="deny"),
         ScreenRule(id="seen", types=("conversation_risk",), at_least=0.1, then="flag"),
     ),
     conversation=ConversationSettings(),

@@ -10,6 +10,7 @@ import msgspec
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.injection_patterns import override_patterns
 from greffier.guardrails.matching import Pattern, PatternSet, Text
+from greffier.guardrails.mentions import Mentions, recognises
 from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import after, before, names, unaccented
@@ -56,6 +57,7 @@ _ORDER_WORDS = frozenset({
     "mir", "mi",
 })  # fmt: skip
 _MENTION_FACTOR = 0.4
+_QUOTED = 0.28  # below what supports another sign
 _UNTRUSTED_BONUS = 0.15
 
 
@@ -81,6 +83,7 @@ class InjectionRules:
     def _weighed(self, passage: Passage, text: Text, candidates: list[int]) -> tuple[Finding, ...]:
         found: list[Finding] = []
         untrusted = passage.provenance in _UNTRUSTED
+        mentions = None if untrusted else Mentions(passage.text)
         for index in candidates:
             pattern = self._patterns.patterns[index]
             for match in self._patterns.matches(index, text):
@@ -95,7 +98,11 @@ class InjectionRules:
                     kind = "indirect_injection" if kind == "prompt_injection" else kind
                 elif kind == "indirect_injection":
                     score *= 0.6  # a user may well talk about messages to assistants
-                if _mentioned(passage.text, start, end):
+                if mentions is not None and mentions.quoted(start, end):
+                    score = min(score * _MENTION_FACTOR, _QUOTED)  # two quotations do not support each other
+                elif not untrusted and pattern.id.startswith("reveal-") and recognises(passage.text[start:end]):
+                    score *= _MENTION_FACTOR
+                elif (mentions is None or not mentions.ordered) and _mentioned(passage.text, start, end):
                     score *= _MENTION_FACTOR if not untrusted else 0.7
                 found.append(Finding(self.name, kind, start, end, round(score, 3), rule=pattern.id))
         return _supported(found)

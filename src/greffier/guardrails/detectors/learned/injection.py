@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from greffier.core.rulings import Finding
@@ -10,11 +11,14 @@ from greffier.guardrails.detectors.learned.attack_features import Windows, share
 from greffier.guardrails.detectors.learned.concept_gate import least_margin
 from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS, insist_on, load_model
 from greffier.guardrails.detectors.learned.text import Floats
+from greffier.guardrails.mentions import Mentions
 from greffier.guardrails.ports import Passage
 
 FLAG: Final = 0.5
 """Score from which windows become findings; calibrated to one false positive in a hundred harmless texts."""
 
+_CERTAIN: Final = 0.85
+_ASKING: Final = frozenset({"user", "assistant", "system"})
 _BLOCK_OF: Final = {"document": 1, "tool_output": 2, "tool_call": 2}
 _PERSONA: Final = ("PERSONA", "UNRESTR", "JBWORDS", "MODETAG")
 _OVERRIDE: Final = ("OVERRIDE", "SYSPROMPT", "NEWI", "ROLEMARK")
@@ -54,6 +58,23 @@ class InjectionModel:
 
     def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
         """Have the model read the text, whichever concepts it holds; finds the same as `examine`."""
+        found = self._read(passage)
+        return self._without_mentions(passage, found) if found and passage.provenance in _ASKING else found
+
+    def _without_mentions(self, passage: Passage, found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """What is left when the user only talks about what is quoted: the findings in the rest of the text, if any."""
+        mentions = Mentions(passage.text)
+        if mentions.about_security and max(finding.score for finding in found) < _CERTAIN:
+            return ()
+        if not mentions.framed or not self._read(Passage(mentions.quotations, passage.provenance)):
+            return found  # what is quoted does not explain what was found
+        rest = self._read(Passage(mentions.rest, passage.provenance, passage.lang))
+        if not rest:
+            return ()
+        score = max(finding.score for finding in rest)  # spans stay those of the whole text, where the reader looks
+        return tuple(msgspec.structs.replace(finding, score=min(finding.score, score)) for finding in found)
+
+    def _read(self, passage: Passage) -> tuple[Finding, ...]:
         source = _BLOCK_OF.get(passage.provenance, 0)
         windows = self._windows(passage)
         margins = self._margins(windows, source)
