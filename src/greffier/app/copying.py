@@ -3,13 +3,10 @@
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
 
 from greffier.adapters.objects.build import build_store
 from greffier.adapters.signers.checkpoint_file import known_verifiers
@@ -21,6 +18,8 @@ from greffier.audit.tiles import BadLog, TileStore
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import Clock, SystemClock
+from greffier.telemetry.copies import CopyMetrics
+from greffier.telemetry.sharing import share
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +147,8 @@ async def _probe(keeper: Keeper) -> None:
 async def _show(keepers: list[Keeper], metrics: Path | None, stop: asyncio.Event) -> None:
     if metrics is None:
         return
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-    gauges: Any = import_module("greffier.telemetry.copies").CopyMetrics()
+    share(metrics)
+    gauges = CopyMetrics()
     while not stop.is_set():
         for keeper in keepers:
             copied = keeper.copied

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 from random import SystemRandom
 
@@ -22,6 +20,8 @@ from greffier.audit.tiles import BadLog, TileStore
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
+from greffier.telemetry.sharing import share
+from greffier.telemetry.sinks import SinkMetrics
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +135,8 @@ async def _show(shippers: Sequence[Shipper], metrics: Path | None, stop: asyncio
     if metrics is None:
         await stop.wait()
         return
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-    gauges = import_module("greffier.telemetry.sinks").SinkMetrics()
+    share(metrics)
+    gauges = SinkMetrics()
     while True:
         for one in shippers:
             progress = one.progress

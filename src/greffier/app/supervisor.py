@@ -11,13 +11,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from greffier.app.chronicle import chronicling
 from greffier.app.copying import copying
+from greffier.app.early import Early, fork_early
 from greffier.app.following import following_erasures
 from greffier.app.privacy_desk import replay_erasures
 from greffier.app.processes import raise_file_limit
@@ -27,6 +28,7 @@ from greffier.app.shipping import shipping
 from greffier.app.spending import bookkeeping
 from greffier.app.taking_over import take_over
 from greffier.app.telling import telling
+from greffier.app.worker import environment, prepare, run
 from greffier.audit.copies import CopyUnavailable
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.audit.sinks import SinkUnavailable
@@ -57,6 +59,13 @@ class ServeOptions(msgspec.Struct, frozen=True):
     workers: int
 
 
+class Launch(msgspec.Struct, frozen=True):
+    """What is there before the platform runs: the port, and the first workers, which wait to be told to serve."""
+
+    listener: socket.socket
+    early: tuple[Early, ...]
+
+
 Restarting = Callable[[int, int], Awaitable[None]]
 
 
@@ -67,12 +76,16 @@ class StartFailed(Exception):  # noqa: N818 - named for the condition the comman
 class Worker:
     """One serving process, restarted when it dies."""
 
-    def __init__(self, number: int, options: ServeOptions, listener: socket.socket, metrics: Path) -> None:
+    def __init__(
+        self, number: int, options: ServeOptions, listener: socket.socket, metrics: Path, early: Early | None
+    ) -> None:
         self.number = number
         self._options = options
         self._listener = listener
         self._metrics = metrics
-        self.process: asyncio.subprocess.Process | None = None
+        self._environment = environment(number, options.workers, metrics)
+        self._early = early
+        self.process: asyncio.subprocess.Process | Early | None = None
         self.serves = False
 
     async def start(self) -> None:
@@ -81,17 +94,7 @@ class Worker:
         Raises:
             StartFailed: It died or stayed silent.
         """
-        ready, told = os.pipe()
-        fds = (self._listener.fileno(), told)
-        command = [sys.executable, "-m", "greffier.app.worker", str(self._options.workspace), *map(str, fds)]
-        environment = os.environ | {
-            "PROMETHEUS_MULTIPROC_DIR": str(self._metrics),
-            "GREFFIER_PARENT": str(os.getpid()),
-            "GREFFIER_WORKER": str(self.number),
-            "GREFFIER_WORKERS": str(self._options.workers),
-        }
-        self.process = await asyncio.create_subprocess_exec(*command, pass_fds=fds, env=environment)
-        os.close(told)
+        self.process, ready = await self._begun()
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 if not await asyncio.to_thread(os.read, ready, 1):
@@ -103,6 +106,19 @@ class Worker:
             raise StartFailed(f"worker {self.number} was not ready after {_READY_TIMEOUT_S:.0f} s") from None
         finally:
             os.close(ready)
+
+    async def _begun(self) -> tuple["asyncio.subprocess.Process | Early", int]:
+        """A process that is getting ready, and where it says when it serves."""
+        if self._early is not None:
+            early, self._early = self._early, None
+            early.go(self._environment)
+            return early, early.ready
+        ready, told = os.pipe()
+        fds = (self._listener.fileno(), told)
+        command = [sys.executable, "-m", "greffier.app.worker", str(self._options.workspace), *map(str, fds)]
+        process = await asyncio.create_subprocess_exec(*command, pass_fds=fds, env=os.environ | self._environment)
+        os.close(told)
+        return process, ready
 
     async def keep_alive(self, stopping: asyncio.Event, others: Callable[[], bool], restarting: Restarting) -> None:
         """Start another process whenever this one dies; the worse it goes, the longer the wait before the next try.
@@ -209,19 +225,36 @@ def forget_gauges(metrics: Path, pid: int) -> None:
         file.unlink(missing_ok=True)
 
 
-async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.Event | None = None) -> None:
+def launch(options: ServeOptions, snapshot: Snapshot) -> Launch:
+    """Bind the port and fork the first workers. Call while the process has one thread and no event loop.
+
+    Raises:
+        StartFailed: The address is taken or not ours.
+    """
+    raise_file_limit()
+    # Workers inherit this: a request to reload that comes before they listen for it must not end them.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    listener = listen(options.host, options.port)
+
+    def serve(told: Mapping[str, str], ready: int) -> None:
+        os.environ.update(told)
+        run(options.workspace, listener, ready)
+
+    return Launch(listener, fork_early(options.workers, lambda: prepare(options.workspace, snapshot), serve))
+
+
+async def supervise(
+    options: ServeOptions, snapshot: Snapshot, launched: Launch, started: asyncio.Event | None = None
+) -> None:
     """Run the platform until SIGTERM or SIGINT.
 
     Raises:
         StartFailed: It did not come up, or cannot be kept up.
     """
-    raise_file_limit()
-    # Workers inherit this: a request to reload that comes before they listen for it must not end them.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     paths = WorkspacePaths(options.workspace)
     try:
         paths.ensure()
-        await _supervise(paths, options, snapshot, started)
+        await _supervise(paths, options, snapshot, launched, started)
     except (
         JournalUnavailable,
         SpendUnavailable,
@@ -240,15 +273,20 @@ async def supervise(options: ServeOptions, snapshot: Snapshot, started: asyncio.
 
 
 async def _supervise(
-    paths: WorkspacePaths, options: ServeOptions, snapshot: Snapshot, started: asyncio.Event | None
+    paths: WorkspacePaths,
+    options: ServeOptions,
+    snapshot: Snapshot,
+    launched: Launch,
+    started: asyncio.Event | None,
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        listener = listen(options.host, options.port)
+        listener = launched.listener
         stack.callback(listener.close)
         stack.callback(os.close, claim(paths))
         metrics = fresh_metrics_folder(paths)
         stack.callback(shutil.rmtree, metrics, ignore_errors=True)
-        workers = [Worker(number, options, listener, metrics) for number in range(options.workers)]
+        early = [*launched.early, *[None] * options.workers]
+        workers = [Worker(number, options, listener, metrics, early[number]) for number in range(options.workers)]
         stopping = _on_signals(workers)
         chronicle = await stack.enter_async_context(chronicling(paths, snapshot.workspace.audit))
         await asyncio.to_thread(take_over, paths)

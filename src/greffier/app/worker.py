@@ -1,6 +1,7 @@
 """A serving process: one event loop, one snapshot at a time, one journal.
 
 Started by `supervisor` with two inherited descriptors: the listening socket and a pipe on which it says it is ready.
+The first ones are forked early (`greffier.app.early`), those that follow a death are started as a program.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
+from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
 from greffier.core.errors import GreffierError
 from greffier.gateway.protocol import with_head_timeout
@@ -33,14 +35,17 @@ from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.guardrails import automata
 from greffier.guardrails.ports import DetectorError
 from greffier.guardrails.reviews import ReviewsUnavailable
+from greffier.guardrails.screen import Guard
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.policy.standing import LedgerUnavailable
 from greffier.storage.spend import SpendUnavailable
 from greffier.telemetry.logs import configure_logs
+from greffier.telemetry.sharing import FOLDER, share
 
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S = 75
+_PARENT, _NUMBER, _WORKERS = "GREFFIER_PARENT", "GREFFIER_WORKER", "GREFFIER_WORKERS"
 _BAD_CONFIGURATION = 3  # the exit codes of the command line
 _UNAVAILABLE = 4
 
@@ -113,16 +118,35 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
         await plant.close()
 
 
-def main() -> None:
-    """Entry point: ``python -m greffier.app.worker WORKSPACE LISTENER_FD READY_FD``."""
-    die_with_parent(int(os.environ["GREFFIER_PARENT"]))
+def environment(number: int, workers: int, metrics: Path) -> dict[str, str]:
+    """What a worker is told: whose child it is, which of how many, and where metrics are shared."""
+    return {
+        _PARENT: str(os.getpid()),
+        _NUMBER: str(number),
+        _WORKERS: str(workers),
+        FOLDER: str(metrics),
+    }
+
+
+def prepare(workspace: Path, snapshot: Snapshot) -> None:
+    """Load what screens need, before anyone says that this process is to serve."""
+    automata.keep_in(WorkspacePaths(workspace).run / "automata")
+    Guard(snapshot.screens, snapshot.topics)
+
+
+def run(workspace: Path, listener: socket.socket, ready: int) -> None:
+    """Serve as the environment says; returns when told to stop.
+
+    Raises:
+        SystemExit: It cannot serve.
+    """
+    die_with_parent(int(os.environ[_PARENT]))
     raise_file_limit()
     hand_over_quickly()
-    workspace, listener_fd, ready_fd = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    listener = socket.socket(fileno=listener_fd)
-    number, workers = int(os.environ["GREFFIER_WORKER"]), int(os.environ["GREFFIER_WORKERS"])
+    share(Path(os.environ[FOLDER]))
+    number, workers = int(os.environ[_NUMBER]), int(os.environ[_WORKERS])
     try:
-        uvloop.run(serve(workspace, listener, ready_fd, number, workers))
+        uvloop.run(serve(workspace, listener, ready, number, workers))
     except (ConfigError, SecretMissing, GreffierError, DetectorError) as error:
         log.critical("worker %d cannot serve this configuration: %s", number, error)
         sys.exit(_BAD_CONFIGURATION)
@@ -138,6 +162,11 @@ def main() -> None:
     ) as error:
         log.critical("worker %d lacks something it needs: %s", number, error)
         sys.exit(_UNAVAILABLE)
+
+
+def main() -> None:
+    """Entry point: ``python -m greffier.app.worker WORKSPACE LISTENER_FD READY_FD``."""
+    run(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.adapters.signers.checkpoint_file import UnusableKey
-from greffier.app.supervisor import ServeOptions, StartFailed, supervise
+from greffier.app.supervisor import ServeOptions, StartFailed, launch, supervise
 from greffier.cli.output import Exit, err, fail, out
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
@@ -61,7 +61,7 @@ def serve(
     announce_mode(snapshot)
     options = ServeOptions(workspace=workspace.resolve(), host=host, port=port, workers=workers)
     try:
-        asyncio.run(supervise(options, snapshot))
+        asyncio.run(supervise(options, snapshot, launch(options, snapshot)))
     except StartFailed as error:
         fail(str(error), "Read the messages above; 'greffier doctor' checks the installation.", code=Exit.UNAVAILABLE)
     except SignerError as error:

@@ -11,7 +11,7 @@ import typer
 from greffier.adapters.providers.local.weights import CATALOGUE, DEFAULT_MODEL, WeightsError, models_dir, pull
 from greffier.app.recording import record_act
 from greffier.app.stores import open_keys
-from greffier.app.supervisor import ServeOptions, StartFailed, supervise
+from greffier.app.supervisor import Launch, ServeOptions, StartFailed, launch, supervise
 from greffier.cli.output import Exit, err, fail, out
 from greffier.cli.serve import HostOption, PortOption, WorkersOption, announce_mode, load_or_fail
 from greffier.config.demo import write_demo
@@ -51,9 +51,9 @@ def up(
     key = _fresh_key(paths, snapshot)
     options = ServeOptions(workspace=workspace.resolve(), host=host, port=port, workers=workers)
 
-    async def run() -> None:
+    async def run(launched: Launch) -> None:
         started = asyncio.Event()
-        serving = asyncio.create_task(supervise(options, snapshot, started))
+        serving = asyncio.create_task(supervise(options, snapshot, launched, started))
         waiting = asyncio.create_task(started.wait())
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if started.is_set():
@@ -62,7 +62,7 @@ def up(
         await serving
 
     try:
-        asyncio.run(run())
+        asyncio.run(run(launch(options, snapshot)))
     except StartFailed as error:
         fail(str(error), "Read the messages above; 'greffier doctor' checks the installation.", code=Exit.UNAVAILABLE)
 

@@ -1,6 +1,6 @@
 """Prometheus metrics of the locked copies, kept by the supervisor in the folder that the workers share.
 
-``PROMETHEUS_MULTIPROC_DIR`` must be set before this module is imported, so that any worker can answer a scrape.
+Make them once `greffier.telemetry.sharing` knows the folder, so that any worker can answer a scrape.
 """
 
 from prometheus_client import CollectorRegistry, Gauge

@@ -1,7 +1,6 @@
 """Prometheus metrics, derived from the same facts as the evidence. Labels are bounded; none names a person.
 
-Workers share one set of metrics through prometheus-client's multiprocess files, so that any worker can answer a
-scrape for all. The folder is named by ``PROMETHEUS_MULTIPROC_DIR``, which must be set before this module is imported.
+Workers share one set of metrics (`greffier.telemetry.sharing`), so that any worker can answer a scrape for all.
 """
 
 from typing import Literal
