@@ -28,6 +28,7 @@ from greffier.governance.privacy.records import Notice, SubjectRequest
 from greffier.governance.privacy.telling import failed, message, put, told
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.privacy import SqlSubjectRequests
+from greffier.storage.privacy_db import PrivacyDatabase
 
 log = logging.getLogger(__name__)
 
@@ -188,20 +189,23 @@ async def telling(paths: WorkspacePaths, snapshot: Callable[[], Snapshot]) -> As
 
 
 async def _keep_telling(paths: WorkspacePaths, snapshot: Callable[[], Snapshot]) -> None:
-    while True:
-        try:
-            if await asyncio.to_thread(_due, paths):
-                await deliver(paths, snapshot())
-        except (PrivacyUnavailable, ContentUnavailable, KeyStoreUnavailable, JournalUnavailable, NotFound) as error:
-            log.error("recipients may not have been told: %s", error)  # noqa: TRY400 - expected condition
-        await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def _due(paths: WorkspacePaths) -> bool:
-    database = open_privacy(paths)
+    watching: PrivacyDatabase | None = None
     try:
-        now_ms = SystemClock().wall_ms()
-        notices = [notice for request in SqlSubjectRequests(database).telling() for notice in request.notices]
-        return any(one.state == "queued" and one.how != "hand" and one.next_ms <= now_ms for one in notices)
+        while True:
+            try:
+                if watching is None:
+                    watching = await asyncio.to_thread(open_privacy, paths)
+                if await asyncio.to_thread(_due, watching):
+                    await deliver(paths, snapshot())
+            except (PrivacyUnavailable, ContentUnavailable, KeyStoreUnavailable, JournalUnavailable, NotFound) as error:
+                log.error("recipients may not have been told: %s", error)  # noqa: TRY400 - expected condition
+            await asyncio.sleep(_LOOK_EVERY_S)
     finally:
-        database.close()
+        if watching is not None:
+            watching.close()
+
+
+def _due(database: PrivacyDatabase) -> bool:
+    now_ms = SystemClock().wall_ms()
+    notices = [notice for request in SqlSubjectRequests(database).telling() for notice in request.notices]
+    return any(one.state == "queued" and one.how != "hand" and one.next_ms <= now_ms for one in notices)

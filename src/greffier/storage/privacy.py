@@ -164,7 +164,7 @@ class SqlSubjectRequests:
     def telling(self) -> list[SubjectRequest]:
         """See `SubjectRequests.telling`."""
         with self._database.reading() as connection:
-            waiting = requests.c.data.like('%"queued_ms"%')  # only notices have it; the rest is decided in their terms
+            waiting = requests.c.data.like('%"state":"queued"%')  # a state that only notices have
             rows = connection.execute(select(requests).where(waiting).order_by(requests.c.id))
             found = [_document(dict(row._mapping)) for row in rows]  # noqa: SLF001 - SQLAlchemy's public accessor
         return [request for request in found if any(notice.state == "queued" for notice in request.notices)]

@@ -74,7 +74,7 @@ def test_recipients_of_an_erased_person_are_told_and_the_certificate_says_so(
         ("platform:notices", "webhook"), ("platform:notices", "mail"), ("os:unnamed:61001", "hand"),
     }  # fmt: skip
     assert [one["state"] for one in run("dsr", "show", request)["notices"]] == ["told"] * 3
-    assert all("requests" not in one for one in run("dsr", "show", request)["notices"])  # forgotten once told
+    assert all(not one["requests"] for one in run("dsr", "show", request)["notices"])  # forgotten once told
 
 
 def test_a_recipient_that_is_away_or_refuses_is_told_later(house: Any, key: str, claims: Recipient) -> None:

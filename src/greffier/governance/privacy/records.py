@@ -99,7 +99,7 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     result: dict[str, Any] = {}
 
 
-class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """What one recipient of the person's data is told (GDPR Art. 19), until it was told.
 
     Attributes:
