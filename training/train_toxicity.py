@@ -45,14 +45,14 @@ PRIOR = {
     "CRIMEN": (0.3, 1.2, 0.5),
     "THREAT": (0.6, 1.2, 1.2),
     "HARMV": (0.2, 0.6, 0.3),
-    "HATEV": (0.4, 1.5, 0.8),
+    "HATEV": (0.4, 1.5, 1.2),
     "EXPEL": (0.5, 1.5, 0.5),
     "WORTHLESS": (0.8, 1.2, 0.6),
     "LESSER": (0.0, 0.8, 0.2),
     "CURSE": (1.8, 1.0, 0.3),
     "PROF": (0.8, 0.8, 0.4),
     "SEX": (0.8, 0.3, 0.4),
-    "RAPE": (0.6, 0.5, 0.5),
+    "RAPE": (0.6, 0.5, 1.0),
     "NOBEAR": (0.4, 1.0, 0.4),
     "NOWORTH": (0.2, 1.0, 0.3),
 }
@@ -79,10 +79,12 @@ def prior(feature: str) -> float:
     elif "+" in feature:
         worth = 0.2
     elif "&" in feature:
-        worth = (0.5 if rest else 1.0) * TURNS[feature.rpartition("&")[2]]
+        turn = feature.rpartition("&")[2]
+        told = turn == "NEWS" and feature.partition("&")[0].partition("|")[0] in TOLD
+        worth = (0.5 if rest else 1.0) * (-1.0 if told else TURNS[turn])
     elif concept in PRIOR:
         alone, group, you = PRIOR[concept]
-        beside = {"GROUP": group, "YOU": you, "THEM": 0.3 * group, "group": 0.4 * group, **OTHERS}
+        beside = {"GROUP": group, "YOU": you, "THEM": 0.3 * group, "group": 0.4 * group, "they": 0.3 * group, **OTHERS}
         worth = beside[rest] if rest else alone
     else:
         worth = ALONE.get(feature, 0.0)
@@ -152,7 +154,7 @@ class Trainer:
         """Rows that the detector would show to the model."""
         for index, row in enumerate(self.rows):
             held, read = self.reader.read(row["text"])
-            self.plain[index] = self.reader.words.worth_reading(held)
+            self.plain[index] = self.reader.words.worth_reading(held, len(row["text"]))
             found = [reading.features for reading in read] or [frozenset()]
             readings += found
             owner += [index] * len(found)

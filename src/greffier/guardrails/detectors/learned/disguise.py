@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 _LEET: Final = str.maketrans("0134578@$", "oieastbas")
-_WORD: Final = 6
+_WORD: Final = 5
 """Least length (letters) of a whole word that is recognised although misspelt."""
-_STEM: Final = 7
+_STEM: Final = 6
 """The same of a beginning of words."""
 _ENDING: Final = 4
 """Most letters after a misspelt beginning."""
@@ -76,7 +76,7 @@ class Disguises:
             return found
         if found := self._altered.get(word, ()):
             return found
-        for length in range(max(_STEM - 1, len(word) - _ENDING), len(word) + 1):
+        for length in range(max(_STEM, len(word) - _ENDING), len(word) + 1):
             if found := self._altered_stems.get(word[:length], ()):
                 return found
         return ()
@@ -117,12 +117,13 @@ class Disguises:
 
 
 def _alterations(words: Mapping[str, Meaning], least: int) -> dict[str, Meaning]:
-    """Return the words with one inner letter missing, or two neighbours exchanged."""
+    """Return the words with one inner letter missing (longer ones), or two neighbours exchanged."""
     altered: dict[str, Meaning] = {}
     for word, meaning in words.items():
         if len(word) >= least and word.isalpha():
             for at in range(1, len(word) - 1):
-                altered.setdefault(word[:at] + word[at + 1 :], meaning)
+                if len(word) > least:
+                    altered.setdefault(word[:at] + word[at + 1 :], meaning)
                 altered.setdefault(word[:at] + word[at + 1] + word[at] + word[at + 2 :], meaning)
     return altered
 

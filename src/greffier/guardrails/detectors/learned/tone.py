@@ -6,6 +6,7 @@ a wish, a condemnation, praise. The features are names ("DEHUM|GROUP"), so that 
 
 - ``C``: a word of kind C is meant; ``C~``: it is negated; ``C"``: it is quoted,
 - ``C|T``: near a target T; ``C|-``: near none; ``C|group``: a group stands in the next or the last sentence,
+  ``C|they``: and this one says "they",
 - ``C&U``, ``C|GROUP&U``: near something that turns its sense; ``C+D``: together with another kind.
 """
 
@@ -23,6 +24,8 @@ _NEAR: Final = 90
 """Characters between a word and what is joined with it."""
 _BEFORE: Final = 40
 """How far before a word (characters) a negation still reaches it."""
+_CLOSE: Final = 2
+"""A negation this close behind a verb (characters) is its own ("déteste pas")."""
 _AFTER: Final = 80
 """How far "nothing but" and "never tolerate" reach (characters)."""
 
@@ -44,6 +47,10 @@ _DEEDS: Final = frozenset({"THREAT", "HARMV", "RAPE", "HATEV"})
 _LATE: Final = frozenset({"HATEV", "THREAT"})
 """Verbs whose negation may end the sentence ("ich hasse sie nicht")."""
 _ALONE: Final = ("GROUP", "YOU", "JUDGE", "SAYING", "POS", "NEWS", "NOT", "BAD", "LIKE", "MUST")
+
+
+_OF_SPEECH: Final = frozenset({"JUDGE", "SAYING", "NEWS", "NOT"})
+"""Says nothing where no word of contempt is near."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -143,7 +150,8 @@ class _Sentence:
         for event in meant:
             yield from self._about(event, beside=beside)
         yield from _together([event.concept for event in meant])
-        yield from (name for name in _ALONE if name in self._held)
+        told = bool(self._held & set(self._harms))
+        yield from (name for name in _ALONE if name in self._held and (told or name not in _OF_SPEECH))
         yield from (mark for mark in "?!" if mark in self._tail)
 
     def _refused(self) -> list[Event]:
@@ -151,9 +159,10 @@ class _Sentence:
         return [
             deed
             for event in self._piece
-            if event.concept in _TURNED and self._negated(event)
+            if event.concept in _TURNED and (self._negated(event) or self._late(event))
             for deed in self._piece
-            if deed.concept in _DEEDS and 0 < deed.start - event.end <= _AFTER
+            if deed.concept in _DEEDS
+            and (0 < deed.start - event.end <= _AFTER or (event.concept == "BEAR" and deed.start < event.start))
         ]
 
     def _negated(self, event: Event) -> bool:
@@ -171,6 +180,8 @@ class _Sentence:
         )
 
     def _late(self, event: Event) -> bool:
+        if any(0 <= no.start - event.end <= _CLOSE for no in self._nots):
+            return True
         if not self._nots or self._nots[-1].start < event.end:
             return False
         return not self._text[self._nots[-1].end : self._stop].strip()
@@ -190,6 +201,8 @@ class _Sentence:
         yield from (f"{concept}|{target}" for target in targets or "-")
         if beside and "GROUP" not in near:
             yield f"{concept}|group"
+            if "THEM" in near:
+                yield f"{concept}|they"
         for turn in TURNS:
             if turn in near:
                 yield f"{concept}&{turn}"

@@ -48,6 +48,8 @@ _END[[ord(mark) for mark in ".!?\n\u2026"]] = True
 _FEW: Final = 2
 """Sentence ends that are looked over for neighbours (two, because an ellipsis is no end)."""
 
+_COMMENT: Final = 400
+"""Length (characters) up to which a text costs little to read."""
 _WEAK: Final = ("HARMV", "CRIMEN", "LESSER")
 """Words of the news and of complaints: they make nobody read a text in which no group is named."""
 _VAGUE: Final = frozenset({*_WEAK, "SEX", "RAPE"})
@@ -176,9 +178,14 @@ class ToneWords:
                     others[word] = others.get(word, 0) | languages
         return Disguises(words, stems, others, ordinary)
 
-    def worth_reading(self, held: int) -> bool:
-        """Whether a text with these of the `watched` concepts (bits) can be toxic."""
-        return bool(held & ~self._weak_bits) or (held & self._weak_bits) > self._group_bit
+    def worth_reading(self, held: int, length: int) -> bool:
+        """Whether a text with these of the `watched` concepts (bits) can be toxic.
+
+        A short text that names a group is read whatever else it holds: it may hold contempt in disguise.
+        """
+        if held & ~self._weak_bits:
+            return True
+        return bool(held & self._group_bit) and (held != self._group_bit or length <= _COMMENT)
 
     def mistaken(self, folded: str) -> bool:
         """Whether a word that is known to be ordinary would be taken for a disguised one."""
