@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from gateway import machine, measure, report
-from gateway.report import OTHER_PYTHON, OURS
-from gateway.targets import Greffier, LiteLLM, Nginx, Portkey, Target, Unavailable
+from gateway.report import ON_POSTGRESQL, OTHER_PYTHON, OURS
+from gateway.targets import Greffier, GreffierPostgres, LiteLLM, Nginx, Portkey, Target, Unavailable
 from gateway.traffic import Generator, compile_tools
 from gateway.workspace import SMALL, USUAL, Size
 
@@ -84,13 +84,22 @@ class Bench:
             return Target("direct", self._upstream_port)
         if name == "greffier":
             return self.greffier(OURS, USUAL)
+        if name == "postgresql":
+            return GreffierPostgres(
+                ON_POSTGRESQL,
+                free_port(),
+                self._work / "workspace-postgresql",
+                USUAL,
+                self._upstream_port,
+                self._load_cpu,
+            )
         if name == "nginx":
             return Nginx(free_port(), self._work / "nginx", self._upstream_port)
         if name == "litellm":
             return LiteLLM(free_port(), self._work / "litellm", _PEERS / "litellm", self._upstream_port)
         if name == "portkey":
             return Portkey(free_port(), _PEERS / "portkey", self._upstream_port)
-        raise SystemExit(f"there is no gateway called {name}; use greffier, nginx, litellm or portkey")
+        raise SystemExit(f"there is no gateway called {name}; use greffier, postgresql, nginx, litellm or portkey")
 
     def greffier(self, name: str, size: Size, python: str = sys.executable) -> Greffier:
         """The platform over a workspace of a size, not yet started."""
@@ -181,8 +190,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         type=lambda value: value.split(","),
-        default=["greffier", "nginx", "litellm", "portkey"],
-        help="which gateways, of greffier,nginx,litellm,portkey; direct is always measured",
+        default=["greffier", "postgresql", "nginx", "litellm", "portkey"],
+        help="which gateways, of greffier,postgresql,nginx,litellm,portkey; direct is always measured",
     )
     parser.add_argument(
         "--also-python",

@@ -90,9 +90,9 @@ def stages(workspace: Path) -> dict[str, float]:
     for (data,) in rows:
         record = json.loads(data)
         for ruling in record.get("rulings", ()):
-            times.setdefault(ruling["point"], []).append(ruling["us"])
+            times.setdefault(ruling["point"], []).append(ruling.get("us", 0))
         if record["kind"] == "outcome":
-            times.setdefault("whole request, upstream left out", []).append(record["overhead_us"])
+            times.setdefault("whole request, upstream left out", []).append(record.get("overhead_us", 0))
     return {point: statistics.median(values) for point, values in times.items()}
 
 

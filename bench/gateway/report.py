@@ -8,6 +8,7 @@ from typing import Any
 Result = dict[str, Any]
 OURS = "Greffier"
 OTHER_PYTHON = "Greffier, other Python"
+ON_POSTGRESQL = "Greffier on PostgreSQL"
 _DIRECT = "direct"
 _QUIET = 0.05
 
@@ -62,8 +63,8 @@ Written by `make bench` ({command}) on {results["date"]}.
 {missing}
 
 The gateway under test, all of its processes, is pinned to one core; the load generator and the scripted upstream (both
-in C, answering at once with about 1 KB) share the other. Targets take turns within each of
-{results["plan"]["rounds"]} rounds; every figure is the median of the rounds.
+in C, answering at once with about 1 KB) share the other, with PostgreSQL where that is used. Targets take turns within
+each of {results["plan"]["rounds"]} rounds; every figure is the median of the rounds.
 
 Switched on in Greffier, for every request: API key authentication ({results["workspace"]}; callers take turns with 200
 keys of 200 use cases), policy with rules by use case, role, group, attribute, modality and hour, limits on requests,
@@ -90,6 +91,9 @@ def _bar(results: Result) -> str:
     rows.append(
         ("first byte of a stream, added p99", f"{_added(ours, direct, 'stream', 'ttfb_ms', 'p99')} ms", "5 ms", "")
     )
+    if ON_POSTGRESQL in rounds:
+        kept = (_median(rounds[ON_POSTGRESQL], "max", "rps") or 0) / (_median(ours, "max", "rps") or 1)
+        rows.append(("throughput on PostgreSQL, of that on files", f"{100 * kept:.0f} %", "90 %", ""))
     if "soak" in results:
         memory = results["soak"]["memory_mb"]
         grown = f"{memory[0]:.0f} to {memory[-1]:.0f} MB in {results['soak']['seconds'] / 60:.3g} min"

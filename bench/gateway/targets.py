@@ -12,7 +12,9 @@ from typing import Self
 
 from gateway import machine
 from gateway.traffic import chat_body
-from gateway.workspace import MODEL, Size, write_workspace
+from gateway.workspace import MODEL, Database, Size, write_workspace
+
+from greffier.testing.postgres_server import PostgresServer
 
 LITELLM = "1.106.2"
 PORTKEY = "1.15.2"
@@ -100,14 +102,50 @@ class Greffier(Target):
     model = MODEL
 
     def __init__(  # noqa: PLR0917 - the same order as the other targets
-        self, name: str, port: int, folder: Path, size: Size, upstream_port: int, python: str = sys.executable
+        self,
+        name: str,
+        port: int,
+        folder: Path,
+        size: Size,
+        upstream_port: int,
+        python: str = sys.executable,
+        database: Database | None = None,
     ) -> None:
         super().__init__(name, port)
         self.workspace = folder
         self.size = size
-        self.keys = write_workspace(folder, size, f"http://127.0.0.1:{upstream_port}/v1")
+        self.keys = write_workspace(folder, size, f"http://127.0.0.1:{upstream_port}/v1", database)
         self.command = (python, "-m", "greffier.cli.main", "serve", "--workspace", str(folder))
         self.command += ("--port", str(port), "--workers", "1")
+
+
+class GreffierPostgres(Greffier):
+    """The platform with its stores in PostgreSQL, whose server shares the other core with load and upstream."""
+
+    def __init__(self, name: str, port: int, folder: Path, size: Size, upstream_port: int, cpu: str) -> None:  # noqa: PLR0917 - as above
+        try:
+            self._server = PostgresServer()
+        except RuntimeError as error:
+            raise Unavailable(str(error)) from error
+        self._server.start()
+        self._server.pin(cpu)
+        database = self._server.database()
+        addresses = {"BENCH_DB": self._server.url(database, "gateway"), "BENCH_DB_ADMIN": self._server.url(database)}
+        os.environ.update(addresses)
+        try:
+            super().__init__(
+                name, port, folder, size, upstream_port, database=Database("env:BENCH_DB", "env:BENCH_DB_ADMIN")
+            )
+        except BaseException:
+            self._server.remove()
+            raise
+
+    def stop(self) -> None:
+        """Stop it and its server."""
+        running = self.process is not None
+        super().stop()
+        if running:
+            self._server.remove()
 
 
 class Nginx(Target):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -9,15 +11,23 @@ from typing import Any
 
 import msgspec
 
+from greffier.app.stores import open_keys
 from greffier.config.default_screen import default_screen
 from greffier.config.paths import WorkspacePaths
 from greffier.identity.keys import issue_key
-from greffier.storage.keys import SqliteKeyStore
+from greffier.storage.keys import SqliteKeyStore, SqlKeyStore
 
 MODEL = "assistant"
 _KEYS_IN_USE = 200
 _DAY_MS = 86_400_000
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only a draft is made there, in a folder of its own
+
+
+class Database(msgspec.Struct, frozen=True):
+    """A PostgreSQL database: for the gateway, and for who owns its tables. References to the environment."""
+
+    url: str
+    admin_url: str
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -58,16 +68,20 @@ name the team that can help.
 """
 
 
-def write_workspace(folder: Path, size: Size, upstream: str) -> Path:
+def write_workspace(folder: Path, size: Size, upstream: str, database: Database | None = None) -> Path:
     """Write the files of a workspace and issue its keys; return the file with the keys that callers will use.
 
     Args:
         folder: Where to; must not exist yet.
         size: How large.
         upstream: Base URL of the model's server.
+        database: Where records, keys and spend are kept; None for files in the folder.
     """
     tenants = [f"tenant-{number}" for number in range(max(1, size.use_cases // 10))]
-    _write(folder / "greffier.yaml", _settings(tenants))
+    settings = _settings(tenants)
+    if database is not None:
+        settings["storage"] = {"url": database.url, "admin_url": database.admin_url}
+    _write(folder / "greffier.yaml", settings)
     prompt = folder / "prompts" / "assistant.md"
     prompt.parent.mkdir(parents=True)
     prompt.write_text(_PROMPT)
@@ -77,7 +91,9 @@ def write_workspace(folder: Path, size: Size, upstream: str) -> Path:
     _write(folder / "models" / "models.yaml", _models(upstream))
     topics = _topics(size.topics)
     _write(folder / "guardrails" / "screens.yaml", {"screens": {"default": _screen(topics)}, "topics": topics})
-    return _issue_keys(folder, size, tenants)
+    if database is None:
+        return _issue_keys(folder, size, tenants)
+    return _issue_in_database(folder, size, tenants)
 
 
 def _write(path: Path, content: object) -> None:
@@ -207,10 +223,24 @@ def _issue_keys(folder: Path, size: Size, tenants: list[str]) -> Path:
     return keys
 
 
+def _issue_in_database(folder: Path, size: Size, tenants: list[str]) -> Path:
+    """Prepare the database as an operator does, then issue all keys into it."""
+    command = [sys.executable, "-m", "greffier.cli.main", "db", "upgrade", "--workspace", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    paths = WorkspacePaths(folder)
+    paths.ensure()
+    keys = folder / "keys.txt"
+    keys.write_text("".join(f"{key}\n" for key in _filled(open_keys(paths), size, tenants)))
+    return keys
+
+
 def _fill(draft: Path, size: Size, tenants: list[str]) -> list[str]:
+    return _filled(SqliteKeyStore(draft), size, tenants)
+
+
+def _filled(store: SqlKeyStore, size: Size, tenants: list[str]) -> list[str]:
     now = time.time_ns() // 1_000_000
     in_use: list[str] = []
-    store = SqliteKeyStore(draft)
     try:
         for number in range(size.keys):
             use_case = number % size.use_cases
