@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import greffier
-from greffier.app.recording import operator
+from greffier.app.operators import process_owner
 from greffier.app.stores import open_journal
 from greffier.audit.ports import Journal, JournalUnavailable
 from greffier.audit.settings import AuditSettings
@@ -39,7 +39,7 @@ class Chronicle:
             "address": f"{host}:{port}",
             "workers": workers,
         }
-        await self._journal.append(self._act("platform.start", operator(), snapshot.revision, details))
+        await self._journal.append(self._act("platform.start", process_owner(), snapshot.revision, details))
 
     async def stopped(self) -> None:
         """Record the stop, after the last request."""

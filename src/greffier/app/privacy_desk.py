@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 
 from greffier.app.impersonal_stores import impersonal_stores
+from greffier.app.operators import process_owner
 from greffier.app.recording import operator, record_act
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
@@ -105,7 +106,7 @@ class Office(msgspec.Struct, frozen=True):
             settled=self.content.mark_applied,
             record=partial(record_act, self.paths),
             clock=SystemClock(),
-            actor=operator(),
+            actor=operator(self.paths),
             law=law(),
             corrections=corrections,
         )
@@ -204,7 +205,7 @@ def _replay(paths: WorkspacePaths, content: SqlContentStore, ledger: SqlErasureL
     count = replay(ledger, content) + _forget_again(paths, ledger)
     if content.applied() != before:
         details: dict[str, str | int | bool] = {"from": before, "to": content.applied(), "erased": count}
-        record_act(paths, "restore.replay", "content", details=details)
+        record_act(paths, "restore.replay", "content", details=details, actor=process_owner())
     return count
 
 
@@ -239,7 +240,7 @@ def _forget_again(paths: WorkspacePaths, ledger: SqlErasureLedger) -> int:
             and ledger.mark("subject", key.tenant, f"key:{key.id}") in buried
         ]
         for key in found:
-            record_act(paths, "restore.replay", f"key:{key.id}")
+            record_act(paths, "restore.replay", f"key:{key.id}", actor=process_owner())
             keys.forget(key.id, at_ms=SystemClock().wall_ms())
         return len(found)
     finally:

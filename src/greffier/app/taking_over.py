@@ -2,6 +2,7 @@
 
 import msgspec
 
+from greffier.app.operators import process_owner
 from greffier.app.recording import record_act
 from greffier.app.stores import take_over_files
 from greffier.config.paths import WorkspacePaths
@@ -16,5 +17,5 @@ def take_over(paths: WorkspacePaths) -> Taken:
     """
     taken = take_over_files(paths)
     if taken:
-        record_act(paths, "db.take_over", "database", details=msgspec.structs.asdict(taken))
+        record_act(paths, "db.take_over", "database", details=msgspec.structs.asdict(taken), actor=process_owner())
     return taken

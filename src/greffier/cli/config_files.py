@@ -28,7 +28,15 @@ from greffier.config.releases import (
     store_release,
     trust_folder,
 )
-from greffier.config.signing import MAX_SIGNATURE_BYTES, Signer, SignerError, fingerprint, public_pem, sign
+from greffier.config.signing import (
+    MAX_SIGNATURE_BYTES,
+    Signer,
+    SignerError,
+    fingerprint,
+    public_pem,
+    sign,
+    trusted_keys,
+)
 
 _MAX_KEY_BYTES = 10_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -148,8 +156,17 @@ def create_signing_key(paths: WorkspacePaths) -> tuple[Signer, str]:
     return create_key_file(signing_key(paths)), str(signing_key(paths))
 
 
-def trust_key(paths: WorkspacePaths, pem: Path, name: str) -> tuple[str, str]:
-    """Place a public key in the trust directory; return its name there and its fingerprint.
+def trust_key(
+    paths: WorkspacePaths, pem: Path, name: str, *, folder: Path | None = None, action: str = "signer.trust"
+) -> tuple[str, str]:
+    """Place a public key in a trust directory; return its name there and its fingerprint.
+
+    Args:
+        paths: The workspace.
+        pem: The key.
+        name: Its name; empty takes the file's.
+        folder: The directory; that of signers of releases if absent.
+        action: How the act is recorded.
 
     Raises:
         ConfigError: It is not a P-256 public key, or another key has this name.
@@ -167,10 +184,13 @@ def trust_key(paths: WorkspacePaths, pem: Path, name: str) -> tuple[str, str]:
         raise ConfigError("trust_invalid", f"{pem} is not a P-256 key.", "Make one with 'greffier config sign-key'.")
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     paths.ensure()
-    target = trust_folder(paths) / f"{name}.pem"
+    folder = folder or trust_folder(paths)
+    target = folder / f"{name}.pem"
+    if der in [known for other, known in trusted_keys(folder).items() if other != name]:
+        raise ConfigError("trust_invalid", "This key is trusted under another name.", "Keep using that name.")
     if target.exists() and target.read_bytes() != public_pem(der):
         raise ConfigError("trust_invalid", f"Another key is trusted as '{name}'.", "Choose another --name.")
-    record_act(paths, "signer.trust", f"key:{fingerprint(der)}", details={"name": name})
+    record_act(paths, action, f"key:{fingerprint(der)}", details={"name": name})
     target.parent.mkdir(mode=0o700, exist_ok=True)
     replace_file(target, public_pem(der))
     return name, fingerprint(der)

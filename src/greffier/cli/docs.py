@@ -155,7 +155,7 @@ def draft_command(
             path = paths.root / text_path(use_case, kind, item.id)
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                text = skeleton(written_for(sources), operator(), today, item.title, item.article)
+                text = skeleton(written_for(sources), operator(paths), today, item.title, item.article)
                 path.write_text(text, encoding="utf-8")
                 written.append(str(path.relative_to(paths.root)))
     if as_json:

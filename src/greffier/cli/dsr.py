@@ -88,7 +88,7 @@ def open_request(
             received_ms=received_ms,
             due_ms=due_ms(received_ms, law(), timezone=_timezone(snapshot)),
             law=law().citation,
-            opened_by=operator(),
+            opened_by=operator(paths),
             refs=refs_of(paths, tenant, end_user=end_user, person=person, key=key, ref=ref),
             purpose=purpose,
         )
@@ -140,7 +140,7 @@ def identify(
             raise Wrong("it must be said how", "Say it with --how, without naming the person.")
         with _changing(workspace, request_id) as (paths, office, was):
             state = "identified" if was.state == "open" else was.state
-            request = msgspec.structs.replace(was, identity_check=how, identified_by=operator(), state=state)
+            request = msgspec.structs.replace(was, identity_check=how, identified_by=operator(paths), state=state)
             record_act(paths, "dsr.identify", f"dsr:{request_id}", reason=how)
             office.requests.save(request, was)
     _show(request, as_json)

@@ -44,7 +44,7 @@ def notify(
     """Deliver now what recipients are to be told; a running gateway does so by itself. Exit 1 where one fails."""
     with explained(as_json):
         paths = state_of(workspace)
-        done = asyncio.run(deliver(paths, load_snapshot(paths), only=request_id, now=True, actor=operator()))
+        done = asyncio.run(deliver(paths, load_snapshot(paths), only=request_id, now=True, actor=operator(paths)))
     if as_json:
         print_json({"told": done.told, "failed": done.failed})
     else:
@@ -76,7 +76,7 @@ def told(
                 notice,
                 state="told" if how.strip() else "impossible",
                 done_ms=SystemClock().wall_ms(),
-                by=operator(),
+                by=operator(paths),
                 reason=how or impossible,
                 error="",
                 requests=(),

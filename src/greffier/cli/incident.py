@@ -70,7 +70,7 @@ def open_command(
             title=title,
             description=description,
             opened_ms=now,
-            opened_by=operator(),
+            opened_by=operator(paths),
             aware_ms=aware,
             detected_by=detected_by,
             severity=severity,
@@ -160,7 +160,7 @@ def sent_command(
             receipt=receipt,
             digest=hashlib.sha256(document.read_bytes()).hexdigest() if document else "",
             late_reason=late_reason,
-            by=operator(),
+            by=operator(paths),
         )
         incident = sent(register.get(incident_id), incident_law(), report, now)
         save(paths, register, "incident.sent", incident, now, clock=clock, document=report.digest)
@@ -221,14 +221,14 @@ def hold_command(
                 active = to_change(incident, holds.all(), now, approve=approve)
                 record_act(paths, act, f"incident:{incident.id}", details={"holds": len(active)})
                 change = holds.approve if approve else holds.release
-                shown = [change(hold.id, operator(), now) for hold in active]
+                shown = [change(hold.id, operator(paths), now) for hold in active]
             else:
-                shown = holds_for(incident, load_snapshot(paths).use_cases, now, days, operator())
+                shown = holds_for(incident, load_snapshot(paths).use_cases, now, days, operator(paths))
                 held = amend(incident, holds=(*incident.holds, *(hold.id for hold in shown)))
                 record(paths, "incident.hold.place", held, days=days)
                 for hold in shown:  # before the case names them: what protects comes first
                     holds.place(hold)
-                register.save(held, by=operator(), at_ms=now)
+                register.save(held, by=operator(paths), at_ms=now)
         finally:
             privacy.close()
     if as_json:

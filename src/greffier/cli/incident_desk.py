@@ -62,7 +62,7 @@ def save(
 ) -> None:
     """Put the act on record, then the version into the register."""
     record(paths, act, incident, **more)
-    register.save(incident, by=operator(), at_ms=now)
+    register.save(incident, by=operator(paths), at_ms=now)
 
 
 def record(paths: WorkspacePaths, act: str, incident: Incident, **more: str | int) -> None:

@@ -5,9 +5,12 @@ import importlib
 from typing import Any
 
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 
 import greffier
+from greffier.cli.output import Exit, fail
+from greffier.config.problems import UnknownOperator
 
 PARTS = {
     "init": "init",
@@ -25,6 +28,7 @@ PARTS = {
     "audit": "audit",
     "sinks": "sinks",
     "db": "db",
+    "operator": "operators",
     "privacy": "privacy",
     "dsr": "dsr",
     "retention": "retention",
@@ -35,8 +39,23 @@ PARTS = {
 """Command and the module under ``greffier.cli`` that holds it, in the order people meet them."""
 
 
+_AS_JSON = "greffier.as_json"
+
+
 class Jobs(TyperGroup):
     """Finds commands by name: serving requests must not first import what auditors and operators use."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note whether a script is listening, for `invoke`."""
+        ctx.meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; none does anything in the name of somebody nobody knows."""
+        try:
+            return super().invoke(ctx)
+        except UnknownOperator as error:
+            fail(escape(error.reason), escape(error.remedy), code=Exit.CONFIG, as_json=ctx.meta[_AS_JSON])
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names."""

@@ -216,7 +216,7 @@ def hold_place(
             use_case=use_case,
             request_id=request,
             reason=reason,
-            placed_by=operator(),
+            placed_by=operator(paths),
             placed_ms=now,
             approve_by_ms=now + _APPROVE_WITHIN_MS,
             expires_ms=now + days * _DAY_MS,
@@ -233,10 +233,10 @@ def hold_approve(hold_id: HoldId, workspace: WorkspaceOption = Path(), as_json: 
     with explained(as_json):
         paths = state_of(workspace)
         with open_office(paths) as office:
-            if any(hold.id == hold_id and hold.placed_by == operator() for hold in office.holds.all()):
-                raise NotAllowed(f"{operator()} placed the hold; a second person is needed")
+            if any(hold.id == hold_id and hold.placed_by == operator(paths) for hold in office.holds.all()):
+                raise NotAllowed(f"{operator(paths)} placed the hold; a second person is needed")
             record_act(paths, "hold.approve", f"hold:{hold_id}")
-            hold = office.holds.approve(hold_id, operator(), SystemClock().wall_ms())
+            hold = office.holds.approve(hold_id, operator(paths), SystemClock().wall_ms())
     _show_holds([hold], as_json)
 
 
@@ -247,7 +247,7 @@ def hold_release(hold_id: HoldId, workspace: WorkspaceOption = Path(), as_json: 
         paths = state_of(workspace)
         with open_office(paths) as office:
             record_act(paths, "hold.release", f"hold:{hold_id}")
-            hold = office.holds.release(hold_id, operator(), SystemClock().wall_ms())
+            hold = office.holds.release(hold_id, operator(paths), SystemClock().wall_ms())
     _show_holds([hold], as_json)
 
 
@@ -278,7 +278,7 @@ def _enter(
             line = LedgerLine(
                 subject=reference,
                 at_ms=SystemClock().wall_ms(),
-                actor=operator(),
+                actor=operator(paths),
                 text_version=text_version,
                 **msgspec.structs.asdict(entry),
             )

@@ -40,7 +40,7 @@ def run(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> Non
     """Delete what is overdue and turn the keys now; a running gateway does so every hour."""
     with explained(as_json):
         paths = state_of(workspace)
-        count = asyncio.run(run_once(paths, load_snapshot(paths), SystemClock(), operator()))
+        count = asyncio.run(run_once(paths, load_snapshot(paths), SystemClock(), operator(paths)))
     if as_json:
         print_json({"deleted": count})
     else:

@@ -63,7 +63,7 @@ def ask(
             id=new_id("rev"),
             request_id=request_id,
             reason=reason,
-            requested_by=operator(),
+            requested_by=operator(paths),
             requested_ms=now,
             expires_ms=now + hours * _HOUR_MS,
         )
@@ -85,10 +85,10 @@ def approve(
         with open_office(paths) as office:
             pending = office.reveals.get(reveal_id)
             now = SystemClock().wall_ms()
-            if pending.requested_by == operator():
-                raise NotAllowed(f"{operator()} made the request; a second person is needed")
+            if pending.requested_by == operator(paths):
+                raise NotAllowed(f"{operator(paths)} made the request; a second person is needed")
             record_act(paths, "reveal.approve", f"request:{pending.request_id}", details={"reveal": reveal_id})
-            reveal = office.reveals.approve(reveal_id, operator(), now)
+            reveal = office.reveals.approve(reveal_id, operator(paths), now)
     _say(reveal, f"Both may now see it: greffier audit reveal show {reveal_id}", as_json)
 
 
@@ -107,7 +107,7 @@ def show(
                 raise NotAllowed("nobody has approved the request")
             if SystemClock().wall_ms() >= reveal.expires_ms:
                 raise NotAllowed("the request has expired; ask again")
-            if operator() not in {reveal.requested_by, reveal.approved_by}:
+            if operator(paths) not in {reveal.requested_by, reveal.approved_by}:
                 raise NotAllowed("only the two people of the request may see it")
             tenant, lines = _parts(paths, reveal.request_id)
             details: dict[str, str | int | bool] = {"reveal": reveal_id, "parts": len(lines)}

@@ -115,7 +115,7 @@ def _decide(
     if not reason.strip():
         fail("a decision needs a reason", "Say why: --reason TEXT.", code=Exit.USAGE, as_json=as_json)
     review = _get(workspace, review_id, as_json=as_json)
-    reviewer, now_ms = operator(), SystemClock().wall_ms()
+    reviewer, now_ms = operator(WorkspacePaths(workspace)), SystemClock().wall_ms()
     if review.principal == reviewer:  # before it is recorded; the database refuses it once more
         fail("whoever asked cannot decide", "Let somebody else decide.", as_json=as_json)
     if review.status(now_ms) != "pending":

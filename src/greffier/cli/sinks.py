@@ -73,7 +73,7 @@ def try_sink(
         record_act(paths, "sink.test", f"sink:{name}", details={"event": identifier})
     except JournalUnavailable as error:
         fail(f"the test cannot be recorded, so it is not made: {error}", code=Exit.UNAVAILABLE, as_json=as_json)
-    entry = marked_entry(identifier, SystemClock().wall_ms(), snapshot.workspace.name, operator())
+    entry = marked_entry(identifier, SystemClock().wall_ms(), snapshot.workspace.name, operator(paths))
     try:
         asyncio.run(_deliver(sink, write_parcel(entry, writer), settings.timeout_s))
     except (SinkUnavailable, SinkRejected) as error:

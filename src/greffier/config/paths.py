@@ -71,6 +71,11 @@ class WorkspacePaths:
         return self.state / "keys"
 
     @property
+    def operators(self) -> Path:
+        """Public keys of the people that the command line knows by their keys, ``NAME.pem``."""
+        return self.secrets / "operators"
+
+    @property
     def releases(self) -> Path:
         """Signed bundles; ``releases/current`` names the one in force."""
         return self.state / "releases"

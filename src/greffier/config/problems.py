@@ -64,6 +64,13 @@ class ConfigError(Exception):
         self.problems = problems
 
 
+class UnknownOperator(ConfigError):  # noqa: N818 - named for the condition
+    """Nobody can say who is at the command line, so nothing may be done in anybody's name."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__("operator_unknown", reason, remedy)
+
+
 _KEPT_CHARS = 60
 
 

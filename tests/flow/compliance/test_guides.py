@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from greffier.app import recording
+from greffier.app import operators
 from greffier.cli.main import app
 from greffier.config.demo import write_demo
 from greffier.governance.documents.law import document_law
@@ -39,7 +39,7 @@ class Shell:
     def run(self, command: str, person: str, status: int = 0) -> str:
         login = self.folder.parent / f"login-{person}"
         login.write_text(str(PEOPLE[person]))
-        self._patch.setattr(recording, "_LOGIN_UID", login)  # the kernel's word for who is at the keyboard
+        self._patch.setattr(operators, "LOGIN_UID", login)  # the kernel's word for who is at the keyboard
         command, _, target = command.partition(" > ")
         words = [found for word in shlex.split(command) for found in self._expanded(word)]
         if words[0] == "greffier":

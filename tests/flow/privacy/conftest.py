@@ -1,17 +1,18 @@
 """A workspace that keeps content under keys, served by the real platform, and two people at the command line."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from greffier.cli import audit, dsr, privacy, restore, retention
+from greffier.adapters.signers.key_file import create_key_file
+from greffier.app.operators import KEY_VARIABLE
 from greffier.cli.main import app
+from greffier.config.paths import WorkspacePaths
+from greffier.config.signing import public_pem
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
 from greffier.testing.webhook import Recipient, recipient
@@ -100,45 +101,26 @@ models:
 """,
     "guardrails/quiet.yaml": "",
 }
-LOADED = (audit, dsr, privacy, restore, retention)
-"""Commands that tests use, imported once here and not in every fork."""
-
-ANN, BEA = 61001, 61002
-"""Two people, as the kernel knows who logged in."""
+PEOPLE = ("ann", "bea", "cid")
+"""The command line knows them by their keys: on every machine, whatever its kernel tells and allows."""
 
 
 class House:
     """The platform, and the command line in the hands of either person."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, keys: dict[str, Path]) -> None:
         self.platform = platform
         self.state = platform.workspace / ".greffier"
+        self._keys = keys
 
-    def greffier(self, *arguments: str, person: int = ANN, code: int = 0) -> Any:
+    def greffier(self, *arguments: str, person: str = "ann", code: int = 0) -> Any:
         """Run a command as a person; return its JSON, or its text where it has none."""
-        written = self.platform.workspace / "output.json"
-        child = os.fork()  # a process of its own, because whoever logged in stays logged in; without a second import
-        if child == 0:
-            os._exit(self._as(person, [*arguments, "--workspace", str(self.platform.workspace), "--json"], written))
-        _, status = os.waitpid(child, 0)
-        text = written.read_text()
-        assert os.waitstatus_to_exitcode(status) == code, f"{arguments}: {text}"
+        line = [*arguments, "--workspace", str(self.platform.workspace), "--json"]
+        environment = {**self.platform._environment, KEY_VARIABLE: str(self._keys[person])}
+        done = CliRunner().invoke(app, line, env=environment)
+        assert done.exit_code == code, f"{arguments}: {done.output}{done.exception!r}"
+        text = done.output
         return json.loads(text) if text.strip().startswith(("{", "[")) else text
-
-    def _as(self, person: int, arguments: list[str], written: Path) -> int:
-        descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - the child's own, and the child ends soon
-        log_in(person)
-        os.environ.update(self.platform._environment)
-        try:
-            app(arguments)
-        except SystemExit as left:
-            return left.code if isinstance(left.code, int) else 1
-        finally:
-            sys.stdout.flush()
-        return 0
 
     def files_with(self, *needles: bytes) -> list[str]:
         """Files of the state folder that hold one of the byte strings."""
@@ -154,17 +136,14 @@ def content(path: Path) -> bytes:
         return b""
 
 
-def log_in(person: int) -> None:
-    """Be a person as ``pam_loginuid`` would make us; needs the right to set it, which root in a sandbox has."""
-    Path("/proc/self/loginuid").write_text(str(person))
-
-
-def may_log_in() -> bool:
-    """Whether this machine lets us be two people."""
-    probe = subprocess.run(
-        [sys.executable, "-c", "open('/proc/self/loginuid', 'w').write('61001')"], capture_output=True, check=False
-    )
-    return probe.returncode == 0 and os.getuid() == 0
+def give_keys(workspace: Path, folder: Path) -> dict[str, Path]:
+    """Let the workspace know everybody by a key; where each has their own."""
+    trusted = WorkspacePaths(workspace).operators
+    trusted.mkdir(parents=True)
+    for name in PEOPLE:
+        signer = create_key_file(folder / f"{name}.pem")
+        (trusted / f"{name}.pem").write_bytes(public_pem(signer.public_key_der()))
+    return {name: folder / f"{name}.pem" for name in PEOPLE}
 
 
 @pytest.fixture(scope="package")
@@ -180,8 +159,6 @@ def claims() -> Iterator[Recipient]:
 
 @pytest.fixture(scope="package")
 def house(peers: Peers, claims: Recipient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    if not may_log_in():
-        pytest.skip("two people need a kernel that knows who logged in, and root to say so")
     workspace = tmp_path_factory.mktemp("privacy")
     for name, text in FILES.items():
         if text:
@@ -189,8 +166,9 @@ def house(peers: Peers, claims: Recipient, tmp_path_factory: pytest.TempPathFact
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text.lstrip("\n"))
     told = {"CLAIMS_URL": claims.url, "CLAIMS_SECRET": claims.secret.decode()}
-    with Platform(workspace, peers.environment | told) as platform:
-        yield House(platform)
+    keys = give_keys(workspace, tmp_path_factory.mktemp("people"))
+    with Platform(workspace, peers.environment | told | {KEY_VARIABLE: str(keys["ann"])}) as platform:
+        yield House(platform, keys)
 
 
 @pytest.fixture(scope="package")

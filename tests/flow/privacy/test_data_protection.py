@@ -39,12 +39,12 @@ def test_content_is_kept_under_the_persons_own_key(house: Any, key: str, peers: 
 def test_content_is_revealed_to_two_people_with_a_reason_and_to_nobody_else(house: Any, key: str) -> None:
     request_id = house.platform.chat(key, "canary-reveal-1", user=ADA).headers["x-request-id"]
     run = house.greffier
-    reveal = run("audit", "reveal", "request", request_id, "--reason", "complaint 7", person=61001)
+    reveal = run("audit", "reveal", "request", request_id, "--reason", "complaint 7", person="ann")
     assert "nobody has approved" in run("audit", "reveal", "show", reveal["id"], code=1)["error"]["message"]
-    assert "second person" in run("audit", "reveal", "approve", reveal["id"], person=61001, code=1)["error"]["message"]
-    run("audit", "reveal", "approve", reveal["id"], person=61002)
-    assert "two people" in run("audit", "reveal", "show", reveal["id"], person=61003, code=1)["error"]["message"]
-    shown = run("audit", "reveal", "show", reveal["id"], person=61001)
+    assert "second person" in run("audit", "reveal", "approve", reveal["id"], person="ann", code=1)["error"]["message"]
+    run("audit", "reveal", "approve", reveal["id"], person="bea")
+    assert "two people" in run("audit", "reveal", "show", reveal["id"], person="cid", code=1)["error"]["message"]
+    shown = run("audit", "reveal", "show", reveal["id"], person="ann")
     assert "canary-reveal-1" in json.dumps(shown)
     assert all(part["intact"] for part in shown)
     acts = [
@@ -52,9 +52,9 @@ def test_content_is_revealed_to_two_people_with_a_reason_and_to_nobody_else(hous
     ]
     wanted = [act for act in acts if act[0] in {"reveal.request", "reveal.approve", "content.reveal"}]
     assert wanted == [
-        ("reveal.request", "os:unnamed:61001", "complaint 7"),
-        ("reveal.approve", "os:unnamed:61002", ""),
-        ("content.reveal", "os:unnamed:61001", "complaint 7"),
+        ("reveal.request", "person:ann", "complaint 7"),
+        ("reveal.approve", "person:bea", ""),
+        ("content.reveal", "person:ann", "complaint 7"),
     ]
 
 
@@ -137,8 +137,8 @@ def test_an_erased_person_is_gone_from_every_file_and_every_restored_backup(
     assert run("dsr", "check", request, code=1)[0] == {"store": "content", "found": 5, "retains": ""}
     hold = run("privacy", "hold", "place", "--tenant", "acme", "--reason", "suit", "--end-user", BOB)[0]["id"]
     assert "legal hold" in run("dsr", "run", request, code=1)["error"]["message"]
-    run("privacy", "hold", "release", hold, person=61001)
-    run("privacy", "hold", "release", hold, person=61002)
+    run("privacy", "hold", "release", hold, person="ann")
+    run("privacy", "hold", "release", hold, person="bea")
     done = run("dsr", "run", request)
     assert (done["state"], done["refs"], done["parts"]) == ("done", [], [])
 

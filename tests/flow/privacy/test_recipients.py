@@ -63,7 +63,7 @@ def test_recipients_of_an_erased_person_are_told_and_the_certificate_says_so(
 
     assert [one["recipient"] for one in run("dsr", "notices") if one["request"] == request] == ["Legal Aid e.V."]
     assert "no notice" in run("dsr", "told", request, "--recipient", "x", "--how", "y", code=2)["error"]["message"]
-    run("dsr", "told", request, "--recipient", "Legal Aid e.V.", "--how", "letter of today", person=61001)
+    run("dsr", "told", request, "--recipient", "Legal Aid e.V.", "--how", "letter of today", person="ann")
     assert "told by letter" in run("dsr", "told", request, "--recipient", "Legal Aid e.V.", "--how", "again", code=1)[
         "error"
     ]["message"]  # fmt: skip
@@ -71,7 +71,7 @@ def test_recipients_of_an_erased_person_are_told_and_the_certificate_says_so(
     acts = [act for act in house.platform.records() if act.get("action") == "dsr.told"]
     mine = [act for act in acts if act["target"] == f"dsr:{request}"]
     assert {(act["actor"], act["details"]["how"]) for act in mine} == {
-        ("platform:notices", "webhook"), ("platform:notices", "mail"), ("os:unnamed:61001", "hand"),
+        ("platform:notices", "webhook"), ("platform:notices", "mail"), ("person:ann", "hand"),
     }  # fmt: skip
     assert [one["state"] for one in run("dsr", "show", request)["notices"]] == ["told"] * 3
     assert all(not one["requests"] for one in run("dsr", "show", request)["notices"])  # forgotten once told

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greffier.app import recording
+from greffier.app import operators
 from greffier.app.privacy_desk import Office, open_office
 from greffier.config.paths import WorkspacePaths
 from greffier.governance.privacy.ports import NotAllowed, NotFound
@@ -93,8 +93,8 @@ def test_the_person_behind_a_service_account_is_who_logged_in(monkeypatch: pytes
     monkeypatch.setenv("SUDO_UID", "4711")
     told = tmp_path / "loginuid"
     told.write_text("61001")
-    monkeypatch.setattr(recording, "_LOGIN_UID", told)
-    assert recording.operator() == "os:unnamed:61001"
+    monkeypatch.setattr(operators, "LOGIN_UID", told)
+    assert operators.KernelIdentity().who() == "os:unnamed:61001"
     told.write_text(str(2**32 - 1))  # nobody logged in: a container, a service
-    assert recording.operator().endswith(f":{os.getuid()}")
-    assert "somebody-else" not in recording.operator()
+    assert operators.KernelIdentity().who().endswith(f":{os.getuid()}")
+    assert "somebody-else" not in operators.KernelIdentity().who()

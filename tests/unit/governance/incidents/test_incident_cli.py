@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from greffier.app import recording
+from greffier.app import operators
 from greffier.app.stores import open_incidents
 from greffier.cli.incident import app
 from greffier.config.demo import write_demo
@@ -39,7 +39,7 @@ def run_json(paths: WorkspacePaths, *arguments: str, status: int = 0) -> Any:
 def log_in_as(monkeypatch: pytest.MonkeyPatch, folder: Path, uid: int) -> None:
     """Let the kernel say that someone else is at the keyboard."""
     (folder / f"login-{uid}").write_text(str(uid))
-    monkeypatch.setattr(recording, "_LOGIN_UID", folder / f"login-{uid}")
+    monkeypatch.setattr(operators, "LOGIN_UID", folder / f"login-{uid}")
 
 
 def use_case(paths: WorkspacePaths) -> str:
