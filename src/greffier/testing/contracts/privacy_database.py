@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
-from greffier.governance.privacy.records import Hold, LedgerLine, Reveal, SubjectRequest
+from greffier.governance.privacy.records import Hold, LedgerLine, Notice, Reveal, SubjectRequest
 from greffier.storage.privacy import SqlConsentLedger, SqlHolds, SqlReveals, SqlSubjectRequests
 from greffier.storage.privacy_db import PrivacyDatabase
 
@@ -78,17 +78,7 @@ class PrivacyDatabaseContract:
 
     def test_a_request_is_not_saved_over_someone_elses_work(self, database: PrivacyDatabase) -> None:
         store = SqlSubjectRequests(database)
-        first = SubjectRequest(
-            id="dsr_1",
-            type="access",
-            tenant="acme",
-            state="open",
-            received_ms=NOW,
-            due_ms=NOW + 30 * DAY,
-            law="2026-11",
-            opened_by="os:olga",
-            refs=("ref:ada",),
-        )
+        first = a_request()
         store.add(first)
         assert store.get("dsr_1") == first
         second = msgspec.structs.replace(first, purpose="größe")
@@ -98,6 +88,33 @@ class PrivacyDatabaseContract:
         assert store.all() == [second]
         with pytest.raises(NotFound):
             store.get("dsr_2")
+
+    def test_requests_with_something_to_tell_are_found(self, database: PrivacyDatabase) -> None:
+        requests = SqlSubjectRequests(database)
+        quiet = msgspec.structs.replace(a_request(), id="dsr_quiet")
+        notice = Notice(id="ntc_1", name="Acme Claims GmbH", how="webhook", queued_ms=NOW)
+        telling = msgspec.structs.replace(a_request(), id="dsr_telling", notices=(notice,))
+        for request in (quiet, telling):
+            requests.add(request)
+        assert [request.id for request in requests.telling()] == ["dsr_telling"]
+        done = msgspec.structs.replace(telling, notices=(msgspec.structs.replace(notice, state="told", done_ms=NOW),))
+        requests.save(done, telling)
+        assert requests.telling() == []
+
+
+def a_request() -> SubjectRequest:
+    """A request that has just arrived."""
+    return SubjectRequest(
+        id="dsr_1",
+        type="access",
+        tenant="acme",
+        state="open",
+        received_ms=NOW,
+        due_ms=NOW + 30 * DAY,
+        law="2026-11",
+        opened_by="os:olga",
+        refs=("ref:ada",),
+    )
 
 
 def a_reveal() -> Reveal:
