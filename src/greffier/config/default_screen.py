@@ -80,6 +80,7 @@ def default_screen() -> ScreenSettings:
                 then="deny",
                 message="The answer holds a pattern that is known to be bad.",
             ),
+            ScreenRule(id="default-smuggling", types=("obfuscation",), at_least=0.95, then="redact"),
             ScreenRule(id="default-exfiltration", types=("exfiltration",), at_least=0.6, then="redact"),
             ScreenRule(id="default-untrusted-argument", types=("untrusted_argument",), then="flag"),
             ScreenRule(id="default-output-secrets", types=("SECRET",), then="redact"),

@@ -11,7 +11,7 @@ from greffier.core.errors import Code
 from greffier.core.prompt import Prompt
 from greffier.core.randomness import random_bytes
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.guardrails.detectors.leak import Shingles
+from greffier.guardrails.detectors.leak import Shingles, new_canary
 from greffier.guardrails.hidden import sanitise
 
 Spotlight = Literal["delimiters", "datamarking", "off"]
@@ -66,7 +66,7 @@ def place_prompt(
             "Remove the messages with role 'system' or 'developer'.",
             param="messages",
         )
-    token = f"c-{random_bytes(6).hex()}" if canary and prompt is not None else ""
+    token = new_canary() if canary and prompt is not None else ""
     nonce = random_bytes(4).hex()
     messages: list[Message] = []
     marked = False

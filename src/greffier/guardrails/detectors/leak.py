@@ -1,11 +1,14 @@
 """Leaks in an answer: the prompt or its canary, and links that carry data away."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 
+from greffier.core.randomness import random_bytes
 from greffier.core.rulings import Finding
 from greffier.guardrails.matching import PatternSet, Text
 from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
+from greffier.guardrails.words import fold
 
 _GRAM = 24
 _HALF = _GRAM // 2  # any 24 letters in a row hold 12 that begin at a multiple of 12
@@ -108,10 +111,37 @@ def _runs(variants: Iterable[tuple[int, str]], size: int) -> frozenset[str]:
     return frozenset(text[i : i + size] for start, text in variants for i in range(start, len(text) - size + 1))
 
 
+def new_canary() -> str:
+    """A random token for one request. It carries its own check digits, so that any gateway knows it for a canary."""
+    drawn = random_bytes(4).hex()
+    return f"{_CANARY_HEAD}{drawn}{_check_digits(drawn)}"
+
+
+def _check_digits(drawn: str) -> str:
+    return hashlib.sha256(b"greffier.canary/1" + drawn.encode()).hexdigest()[:4]
+
+
+def _canaries(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of canaries, of whatever request, conversation, use case or tenant."""
+    if _CANARY_HEAD not in text and "C-" not in text:
+        return
+    folded = fold(text)
+    at = folded.find(_CANARY_HEAD)
+    while at >= 0:
+        token = folded[at : at + _CANARY_LENGTH]
+        if len(token) == _CANARY_LENGTH and token[10:] == _check_digits(token[2:10]):
+            yield at, at + _CANARY_LENGTH
+        at = folded.find(_CANARY_HEAD, at + 1)
+
+
+_CANARY_HEAD = "c-"
+_CANARY_LENGTH = 14
+
+
 def prompt_leaks(text: str, canary: str, shingles: Shingles | None) -> Iterator[Finding]:
     """Findings of type ``prompt_leak`` in a piece of an answer."""
     if canary:
-        at = text.lower().find(canary)
+        at = fold(text).find(canary)
         if at >= 0:
             yield Finding("leak", "prompt_leak", at, at + len(canary), 1.0, rule="canary")
             return
@@ -122,27 +152,37 @@ def prompt_leaks(text: str, canary: str, shingles: Shingles | None) -> Iterator[
             yield Finding("leak", "prompt_leak", start, end, 0.95 if hits >= _FEW_HITS else 0.6, rule="shingles")
 
 
-_SCORES = {"link-with-data": 0.55, "script-link": 0.95}
+_SCORES = {
+    **dict.fromkeys(("link-with-data", "reference-link", "address-with-data", "diagram-link", "latex-fetch"), 0.55),
+    **dict.fromkeys(("html-sent", "tracking-pixel", "mail-with-data"), 0.85),
+    **dict.fromkeys(("script-link", "html-data"), 0.95),
+}
+"""What a browser fetches by itself counts more than what somebody must click on."""
 
 
 class Leaks:
-    """Images and links in an answer whose address carries data to another host."""
+    """Addresses in an answer that carry data to another host, and canaries of other requests."""
 
     name = "leak"
-    version = "1"
+    version = "2"
 
     def __init__(self) -> None:
         self._patterns = PatternSet(read_patterns("exfiltration"))
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
-        """Return ``exfiltration`` findings; only answers and tool calls are examined."""
+        """Return ``exfiltration`` and ``prompt_leak`` findings; only answers and tool calls are examined."""
         if passage.provenance not in {"output", "tool_call"}:
             return ()
         text = Text(passage.text)
-        return tuple(
+        found = [
             Finding(self.name, pattern.type, start, end, _score(pattern.id, passage.text[start:end]), rule=pattern.id)
             for pattern, start, end in self._patterns.spans(text)
-        )
+        ]
+        found += [
+            Finding(self.name, "prompt_leak", start, end, 1.0, rule="known-canary")
+            for start, end in _canaries(passage.text)
+        ]
+        return tuple(found)
 
 
 def _score(rule: str, address: str) -> float:
