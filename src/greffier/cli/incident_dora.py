@@ -7,13 +7,17 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from greffier.cli.incident_desk import desk, save
+from greffier.app.recording import record_act
+from greffier.app.stores import open_reader
+from greffier.cli.incident_desk import desk, moment, save
 from greffier.cli.output import JsonOption, out, print_json
+from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
 from greffier.governance.incidents.acts import NotPossible, amend, classify
 from greffier.governance.incidents.case import Incident, Standing
 from greffier.governance.incidents.dora import Classification, Verdict, classification_law, facts_of, judge, recurring
 from greffier.governance.incidents.law import incident_law
+from greffier.governance.incidents.measured import measure
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 _WORDS = {"yes": 1, "no": 0}
@@ -26,6 +30,11 @@ def dora_command(
     fact: Annotated[
         list[str] | None, typer.Option("--fact", help="NAME=NUMBER, NAME=yes or NAME=no; repeatable.")
     ] = None,
+    measure_: Annotated[
+        bool, typer.Option("--measure", help="Count who was affected and for how long, from the records.")
+    ] = False,
+    begin: Annotated[str, typer.Option("--from", help="When it began; default is when it became known.")] = "",
+    end: Annotated[str, typer.Option("--to", help="When it ended; default is when it was mended, or now.")] = "",
     apply: Annotated[
         bool, typer.Option("--apply", help="Classify the case by the result; the clocks run from this moment.")
     ] = False,
@@ -43,7 +52,9 @@ def dora_command(
             _recurring(register.all(), law, now, as_json=as_json)
             return
         before = register.get(incident_id)
-        incident = amend(before, facts=before.facts | _stated(fact, law)) if fact else before
+        counted = _counted(paths, before, begin, end, now) if measure_ else {}
+        stated = counted | (_stated(fact, law) if fact else {})  # what a person says counts over what was counted
+        incident = amend(before, facts=before.facts | stated) if stated else before
         verdict = judge(facts_of(incident, law), law)
         if apply:
             incident = msgspec.structs.replace(_applied(incident, verdict, now), version=before.version + 1)
@@ -53,6 +64,20 @@ def dora_command(
         print_json(msgspec.to_builtins(verdict))
     else:
         _print(verdict, law)
+
+
+def _counted(paths: WorkspacePaths, incident: Incident, begin: str, end: str, now: int) -> dict[str, int]:
+    """Facts from the records; that they were read is on record too."""
+    from_ms = moment(begin, incident.aware_ms)
+    to_ms = moment(end, incident.fixed_ms or now)
+    record_act(paths, "audit.read", f"incident:{incident.id}")
+    reader = open_reader(paths)
+    try:
+        return measure(reader, frozenset(incident.use_cases), from_ms, to_ms).facts
+    except ValueError as error:
+        raise NotPossible(str(error), "Correct --from or --to.") from error
+    finally:
+        reader.close()
 
 
 def _stated(facts: list[str], law: Classification) -> dict[str, int]:

@@ -53,7 +53,7 @@ def test_the_log_is_copied_while_requests_are_answered(workspace: Path, peers: P
     with configured(workspace, peers, storage) as platform:
         key = platform.create_key("acme", "assistant")
         assert platform.request("POST", "/v1/chat/completions", CHAT, key=key).status == 200
-        eventually(lambda: gauge(platform, "greffier_copy_events") >= 2)
+        eventually(lambda: gauge(platform, "greffier_copy_events") >= 2, within_s=60)
         assert gauge(platform, "greffier_copy_failing") == 0
         assert gauge(platform, "greffier_copy_checkpoint_timestamp_seconds") > 1e9
         done = platform.command("audit", "copies", "--json", "--output", str(workspace / "kept"))
@@ -82,7 +82,7 @@ def test_a_bucket_that_is_lost_is_shown_and_never_felt(workspace: Path, peers: P
         platform = configured(workspace, peers, passing, on_start="warn").start()
         try:
             key = platform.create_key("acme", "assistant")
-            eventually(lambda: gauge(platform, "greffier_copy_events") >= 1)
+            eventually(lambda: gauge(platform, "greffier_copy_events") >= 1, within_s=60)
         except BaseException:
             platform.stop()
             raise
