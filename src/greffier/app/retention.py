@@ -13,7 +13,7 @@ import msgspec
 
 from greffier.app.configurations import forget, no_longer_cited
 from greffier.app.privacy_desk import Office, open_office
-from greffier.app.stores import may_hold_content, open_journal, open_reader
+from greffier.app.stores import alone, may_hold_content, open_journal, open_reader
 from greffier.audit.ports import ContentUnavailable, Journal, JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.config.loading import load_snapshot
@@ -239,7 +239,9 @@ class InForce:
 async def _keep(paths: WorkspacePaths, snapshot: Callable[[], Snapshot]) -> None:
     while True:
         try:
-            await run_once(paths, snapshot(), SystemClock())
+            async with alone(paths, "retention") as ours:
+                if ours:  # or another machine is at it, this minute
+                    await run_once(paths, snapshot(), SystemClock())
             await forget_configurations(paths, snapshot().workspace.audit)
         except (ContentUnavailable, JournalUnavailable, PrivacyUnavailable, KeyStoreUnavailable) as error:
             log.error("content past its retention may still be there: %s", error)  # noqa: TRY400 - expected condition

@@ -1,7 +1,8 @@
 """The workspace's stores, wherever the configuration in force keeps them. Nothing else in `app` or `cli` opens one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib import import_module
 
@@ -27,7 +28,7 @@ from greffier.storage.keys import SqlKeyStore
 from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.reviews import SqlReviewStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
-from greffier.storage.stores import Reader, Stores, StoresUnavailable, open_administration, open_stores
+from greffier.storage.stores import Reader, Stores, StoresUnavailable, Task, open_administration, open_stores
 from greffier.storage.taking_over import Taken, take_over
 
 
@@ -233,14 +234,28 @@ def data_entries(paths: WorkspacePaths) -> Iterator[str]:
         return stores_of(paths).entries()
 
 
-def open_leader(paths: WorkspacePaths) -> Leader:
-    """Who of all machines seals.
+def open_leader(paths: WorkspacePaths, task: Task = "seal") -> Leader:
+    """Who of all machines does what only one may do at a time.
 
     Raises:
         JournalUnavailable: The database's settings are wrong.
     """
     with _as(JournalUnavailable):
-        return stores_of(paths).leader()
+        return stores_of(paths).leader(task)
+
+
+@asynccontextmanager
+async def alone(paths: WorkspacePaths, task: Task) -> AsyncIterator[bool]:
+    """Whether no other machine is at the task; it stays ours while inside.
+
+    Raises:
+        JournalUnavailable: The database's settings are wrong.
+    """
+    leader = open_leader(paths, task)
+    try:
+        yield await asyncio.to_thread(leader.leads)
+    finally:
+        await asyncio.to_thread(leader.close)
 
 
 @contextmanager

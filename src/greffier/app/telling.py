@@ -15,7 +15,7 @@ from greffier.adapters.notices import mail
 from greffier.adapters.notices.webhook import NotTold, post
 from greffier.adapters.secrets.references import SecretMissing, resolve_secret, resolve_value
 from greffier.app.privacy_desk import Office, open_office
-from greffier.app.stores import open_journal, open_privacy
+from greffier.app.stores import alone, open_journal, open_privacy
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.config.paths import WorkspacePaths
 from greffier.config.settings import RecipientSettings
@@ -196,7 +196,9 @@ async def _keep_telling(paths: WorkspacePaths, snapshot: Callable[[], Snapshot])
                 if watching is None:
                     watching = await asyncio.to_thread(open_privacy, paths)
                 if await asyncio.to_thread(_due, watching):
-                    await deliver(paths, snapshot())
+                    async with alone(paths, "notices") as ours:
+                        if ours:  # or another machine is at it, this moment
+                            await deliver(paths, snapshot())
             except (PrivacyUnavailable, ContentUnavailable, KeyStoreUnavailable, JournalUnavailable, NotFound) as error:
                 log.error("recipients may not have been told: %s", error)  # noqa: TRY400 - expected condition
             await asyncio.sleep(_LOOK_EVERY_S)

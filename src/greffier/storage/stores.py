@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from greffier.audit.ports import Journal, KeyWrapper, Leader
 from greffier.audit.progress import ProgressFile, ProgressStore
@@ -27,6 +27,10 @@ RootKey = Callable[[], KeyWrapper]
 
 class StoresUnavailable(Exception):  # noqa: N818 - named for the condition; the start stops on it
     """The database cannot be used as it is: not installed, not reached, or of another schema. Says what to do."""
+
+
+Task = Literal["seal", "retention", "notices"]
+"""What only one machine may do at a time, besides supplying a sink."""
 
 
 class Reader(FiledReader, Protocol):
@@ -132,8 +136,8 @@ class Stores(Protocol):
         """
         ...
 
-    def leader(self) -> Leader:
-        """Who of all machines does what only one may do."""
+    def leader(self, task: Task = "seal") -> Leader:
+        """Who of all machines does what only one may do at a time."""
         ...
 
 
@@ -200,8 +204,9 @@ class SqliteStores:
         """See `Stores`."""
         return state_entries(self._paths)
 
-    def leader(self) -> Leader:
+    def leader(self, task: Task = "seal") -> Leader:
         """See `Stores`."""
+        del task
         return Alone()
 
 

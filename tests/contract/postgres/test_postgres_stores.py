@@ -13,7 +13,7 @@ from greffier.storage.content_root import FileKeyWrapper
 from greffier.storage.incidents import SqlIncidents
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import Database
-from greffier.storage.postgres.leader import PostgresLeader
+from greffier.storage.postgres.leader import PostgresLeader, number_of
 from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.reviews import SqlReviewStore
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
@@ -133,6 +133,16 @@ def test_a_database_out_of_reach_is_an_outage_and_says_no_address() -> None:
     with pytest.raises(SpendUnavailable) as spend:
         SqlSpendBook(nowhere.engine()).cursor()
     assert "s3cret" not in str(keys.value) + str(spend.value) + repr(nowhere)
+
+
+def test_each_task_has_a_leader_of_its_own(gateway: Database) -> None:
+    tasks = [number_of(name) for name in ("task retention", "task notices", "sink siem", "sink archive")]
+    leaders = [PostgresLeader(gateway), *(PostgresLeader(gateway, task) for task in tasks)]
+    others = [PostgresLeader(gateway), *(PostgresLeader(gateway, task) for task in tasks)]
+    assert [leader.leads() for leader in leaders] == [True] * 5
+    assert [leader.leads() for leader in others] == [False] * 5
+    for leader in (*leaders, *others):
+        leader.close()
 
 
 def test_one_of_many_leads_and_another_takes_over_when_its_connection_ends(

@@ -15,7 +15,7 @@ from greffier.audit.sinks import Parcel, SinkUnavailable
 from greffier.core.clock import SystemClock
 from greffier.storage.postgres.database import Database
 from greffier.storage.postgres.journal import PostgresJournal
-from greffier.storage.postgres.leader import PostgresLeader, supply_of
+from greffier.storage.postgres.leader import PostgresLeader, number_of
 from greffier.storage.postgres.reader import PostgresJournalReader
 from greffier.storage.sinks import SqlProgress
 from greffier.testing.contracts.journal import make_admission
@@ -28,7 +28,7 @@ def opener(gateway: Database) -> Iterator[Opener]:
     opened: list[SqlProgress] = []
 
     def open_(sink: str = "siem") -> SqlProgress:
-        opened.append(SqlProgress(gateway.engine(), PostgresLeader(gateway, supply_of(sink)), sink))
+        opened.append(SqlProgress(gateway.engine(), PostgresLeader(gateway, number_of(f"sink {sink}")), sink))
         return opened[-1]
 
     yield open_
@@ -154,7 +154,7 @@ async def test_a_deposed_gateway_moves_no_cursor(
 
 def test_a_database_out_of_reach_is_told_and_nobody_leads() -> None:
     nowhere = Database("postgresql://gateway:s3cret@127.0.0.1:1/none")
-    store = SqlProgress(nowhere.engine(), PostgresLeader(nowhere, supply_of("siem")), "siem")
+    store = SqlProgress(nowhere.engine(), PostgresLeader(nowhere, number_of("sink siem")), "siem")
     assert not store.hold()
     with pytest.raises(SinkUnavailable) as error:
         store.load()

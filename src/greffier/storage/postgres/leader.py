@@ -11,9 +11,9 @@ from greffier.storage.postgres.database import Database
 SEALER = 0x67726566_0002  # "gref", 2
 
 
-def supply_of(sink: str) -> int:
-    """The number of the task to supply a sink."""
-    return int.from_bytes(hashlib.sha256(b"greffier sink " + sink.encode()).digest()[:8], signed=True)
+def number_of(task: str) -> int:
+    """The number of the lock for a task, such as ``sink NAME``."""
+    return int.from_bytes(hashlib.sha256(b"greffier " + task.encode()).digest()[:8], signed=True)
 
 
 _QUESTION_MS = 2_000

@@ -21,14 +21,14 @@ from greffier.storage.inventory import DATABASE, state_entries
 from greffier.storage.keys import SqlKeyStore
 from greffier.storage.postgres.database import BadDatabaseUrl, Database
 from greffier.storage.postgres.journal import PostgresJournal
-from greffier.storage.postgres.leader import PostgresLeader, supply_of
+from greffier.storage.postgres.leader import SEALER, PostgresLeader, number_of
 from greffier.storage.postgres.reader import PostgresJournalReader
 from greffier.storage.postgres.schema import check, tables
 from greffier.storage.privacy_db import PrivacyDatabase
 from greffier.storage.reviews import SqlReviewStore
 from greffier.storage.sinks import SqlProgress
 from greffier.storage.spend import SpendUnavailable, SqlSpendBook
-from greffier.storage.stores import Reader, RootKey, StoresUnavailable
+from greffier.storage.stores import Reader, RootKey, StoresUnavailable, Task
 
 
 class PostgresStores:
@@ -97,7 +97,7 @@ class PostgresStores:
     def progress(self, sink: str) -> ProgressStore:
         """See `Stores`. One connection is the lock's."""
         self._check(SinkUnavailable)
-        return SqlProgress(self._database.engine(), PostgresLeader(self._database, supply_of(sink)), sink)
+        return SqlProgress(self._database.engine(), PostgresLeader(self._database, number_of(f"sink {sink}")), sink)
 
     def entries(self) -> Iterator[str]:
         """See `Stores`. Files that stay on the machine are told too."""
@@ -107,9 +107,9 @@ class PostgresStores:
         except DatabaseUnavailable as error:
             raise PrivacyUnavailable(str(error)) from error
 
-    def leader(self) -> Leader:
+    def leader(self, task: Task = "seal") -> Leader:
         """See `Stores`."""
-        return PostgresLeader(self._database)
+        return PostgresLeader(self._database, SEALER if task == "seal" else number_of(f"task {task}"))
 
     def _check(self, unavailable: type[Exception]) -> None:
         if self._checked:
