@@ -7,8 +7,9 @@ import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -28,12 +29,12 @@ from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.verification import CLOCK_STEP_MS, Report, Verification, first_at
 from greffier.cli import audit_anchor, audit_copies, reveal
-from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, err, out, print_json
+from greffier.cli.remedies import Remedy, Wrong, explaining
 from greffier.config.kept import is_kept
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
-from greffier.config.signing import SignerError
 from greffier.core.events import parse
 from greffier.storage.stores import Reader
 
@@ -123,7 +124,7 @@ def prove_event(
     """Write a proof that one event is in the log; tools/verify_log.py checks it without Greffier."""
     with _explained(as_json):
         if bool(request_id) == bool(seq):
-            raise _Wrong("name either a request or --seq", "For example: greffier audit prove --seq 12.", Exit.USAGE)
+            raise Wrong("name either a request or --seq", "For example: greffier audit prove --seq 12.", Exit.USAGE)
         paths = _paths(workspace)
         with _reader(paths) as reader:
             record_act(paths, "audit.read", f"request:{request_id}" if request_id else f"event:{seq}")
@@ -132,7 +133,11 @@ def prove_event(
         sealed = newest(store, known_verifiers(paths))
         proof = prove(row, store, sealed) if sealed else None
         if proof is None:
-            raise _Wrong(f"event {row.seq} is not sealed yet", "Try again in a second, or run 'greffier audit seal'.")
+            raise Wrong(
+                f"event {row.seq} is not sealed yet",
+                "Try again in a second, or run 'greffier audit seal'.",
+                Exit.FAILED,
+            )
     if output is None:
         print_json(msgspec.to_builtins(proof))
         return
@@ -236,7 +241,9 @@ def public_key(workspace: WorkspaceOption = Path(), as_json: JsonOption = False)
     with _explained(as_json):
         verifiers = known_verifiers(_paths(workspace))
         if not verifiers:
-            raise _Wrong("there is no key yet", "It is made when the log is first sealed: start the gateway.")
+            raise Wrong(
+                "there is no key yet", "It is made when the log is first sealed: start the gateway.", Exit.FAILED
+            )
     if as_json:
         print_json([{"name": key.name, "id": key.key_id.hex(), "vkey": key.vkey} for key in verifiers])
         return
@@ -259,8 +266,10 @@ def _reader(paths: WorkspacePaths) -> Iterator[Reader]:
 def _records(reader: Reader, request_id: str) -> list[Sequenced]:
     rows = reader.find(request_id)
     if not rows:
-        raise _Wrong(
-            f"there is no record of request {request_id}", "The id is in the x-request-id header of the answer."
+        raise Wrong(
+            f"there is no record of request {request_id}",
+            "The id is in the x-request-id header of the answer.",
+            Exit.FAILED,
         )
     return rows
 
@@ -268,7 +277,7 @@ def _records(reader: Reader, request_id: str) -> list[Sequenced]:
 def _record(reader: Reader, seq: int) -> Sequenced:
     rows = reader.read(seq, 1)
     if not rows or rows[0].seq != seq:
-        raise _Wrong(f"there is no event {seq}", f"The journal has events 1 to {reader.size()}.")
+        raise Wrong(f"there is no event {seq}", f"The journal has events 1 to {reader.size()}.", Exit.FAILED)
     return rows[0]
 
 
@@ -375,9 +384,7 @@ def _moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise _Wrong(
-            f"{text!r} is not a day or moment", "Write 2026-11-01 or 2026-11-01T08:00Z.", Exit.USAGE
-        ) from error
+        raise Wrong(f"{text!r} is not a day or moment", "Write 2026-11-01 or 2026-11-01T08:00Z.", Exit.USAGE) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)
@@ -386,47 +393,22 @@ def _moment(text: str) -> int:
 # --- errors
 
 
-class _Wrong(Exception):  # noqa: N818 - carries a message and its remedy to the one place that prints them
-    def __init__(self, message: str, remedy: str, code: Exit = Exit.FAILED) -> None:
-        super().__init__(message)
-        self.remedy = remedy
-        self.code = code
-
-
 def _paths(workspace: Path) -> WorkspacePaths:
     paths = WorkspacePaths(workspace)
     if not paths.state.is_dir():
         remedy = "Name the workspace with --workspace; a new one has evidence once it has served or issued a key."
-        raise _Wrong(f"{workspace} holds no evidence: it has no .greffier folder", remedy, Exit.CONFIG)
+        raise Wrong(f"{workspace} holds no evidence: it has no .greffier folder", remedy, Exit.CONFIG)
     return paths
 
 
-@contextmanager
-def _explained(as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except _Wrong as error:
-        _fail(str(error), error.remedy, error.code, as_json)
-    except ConfigError as error:
-        _fail(error.reason, error.remedy, Exit.CONFIG, as_json)
-    except (BadLog, BadCheckpoint) as error:
-        _fail(str(error), "Find out what else is wrong with 'greffier audit verify'.", Exit.FAILED, as_json)
-    except JournalUnavailable as error:
-        _fail(str(error), "Check the file .greffier/journal.db and its disk.", Exit.UNAVAILABLE, as_json)
-    except SignerError as error:
-        _fail(error.reason, error.remedy, Exit.UNAVAILABLE, as_json)
-    except SignerUnavailable as error:
-        _fail(str(error), "Check that the token is present and its PIN is right.", Exit.UNAVAILABLE, as_json)
-    except SecretMissing as error:
-        _fail(str(error), "Set what audit.hsm.pin refers to.", Exit.CONFIG, as_json)
-    except UnusableKey as error:
-        _fail(str(error), "Restore the key file, or move it away to begin with a new key.", Exit.UNAVAILABLE, as_json)
-    except OSError as error:
-        _fail(str(error), "Check the file and its permissions.", Exit.UNAVAILABLE, as_json)
-
-
-def _fail(message: str, remedy: str, code: Exit, as_json: bool) -> NoReturn:
-    """`fail`, with what comes from outside kept from being read as markup."""
-    if as_json:
-        fail(message, remedy, code=code, as_json=True)
-    fail(escape(message), escape(remedy), code=code)
+_explained = partial(
+    explaining,
+    remedies=(
+        Remedy((BadLog, BadCheckpoint), "Find out what else is wrong with 'greffier audit verify'."),
+        Remedy(JournalUnavailable, "Check the file .greffier/journal.db and its disk.", Exit.UNAVAILABLE),
+        Remedy(SignerUnavailable, "Check that the token is present and its PIN is right.", Exit.UNAVAILABLE),
+        Remedy(SecretMissing, "Set what audit.hsm.pin refers to.", Exit.CONFIG),
+        Remedy(UnusableKey, "Restore the key file, or move it away to begin with a new key.", Exit.UNAVAILABLE),
+        Remedy(OSError, "Check the file and its permissions.", Exit.UNAVAILABLE),
+    ),
+)

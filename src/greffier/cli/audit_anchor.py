@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
-from rich.markup import escape
 
 from greffier.adapters.anchors.fetch import Unreachable
 from greffier.adapters.anchors.logs import FolderLog, HttpLog
@@ -25,9 +24,9 @@ from greffier.audit.proofs import newest
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.witness import Fork, Witness, WitnessFolder
 from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
+from greffier.cli.remedies import Remedy, explaining
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 from greffier.gateway.log_files import LogFiles
 
@@ -49,7 +48,7 @@ def serve_log(
     """Serve the log read-only at /log/ for witnesses and tlog tools: checkpoint and tiles, without credentials."""
     paths = WorkspacePaths(workspace)
     if not paths.log.is_dir():
-        fail(f"{escape(str(workspace))} has no log", "Name the workspace with --workspace.", code=Exit.CONFIG)
+        fail(f"{workspace!s} has no log", "Name the workspace with --workspace.", code=Exit.CONFIG)
     config = uvicorn.Config(
         LogFiles(paths.log, entries=entries), host=host, port=port, log_level="warning", access_log=False
     )
@@ -228,23 +227,20 @@ def _iso(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-@contextmanager
-def _explained(as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except Fork as error:
-        remedy = "Both notes are kept in the witness's folder: they prove it. Tell whoever relies on this log."
-        fail(f"the log contradicts itself: {escape(str(error))}", remedy, as_json=as_json)
-    except (BadLog, BadCheckpoint, BadTimestamp) as error:
-        fail(escape(str(error)), "Nothing was signed or kept. Look at the log's operator first.", as_json=as_json)
-    except Unreachable as error:
-        fail(escape(str(error)), "Check the address and the network.", code=Exit.UNAVAILABLE, as_json=as_json)
-    except UnusableKey as error:
-        fail(escape(str(error)), "Correct the key file or its mode.", code=Exit.UNAVAILABLE, as_json=as_json)
-    except ConfigError as error:
-        fail(escape(error.reason), escape(error.remedy), code=Exit.CONFIG, as_json=as_json)
-    except (JournalUnavailable, OSError) as error:
-        fail(escape(str(error)), "Check the file and its permissions.", code=Exit.UNAVAILABLE, as_json=as_json)
+_explained = partial(
+    explaining,
+    remedies=(
+        Remedy(
+            Fork,
+            "Both notes are kept in the witness's folder: they prove it. Tell whoever relies on this log.",
+            says="the log contradicts itself: {}",
+        ),
+        Remedy((BadLog, BadCheckpoint, BadTimestamp), "Nothing was signed or kept. Look at the log's operator first."),
+        Remedy(Unreachable, "Check the address and the network.", Exit.UNAVAILABLE),
+        Remedy(UnusableKey, "Correct the key file or its mode.", Exit.UNAVAILABLE),
+        Remedy((JournalUnavailable, OSError), "Check the file and its permissions.", Exit.UNAVAILABLE),
+    ),
+)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -1,15 +1,14 @@
 """Commands of ``greffier audit`` about the copies of the log under a retention lock: make one now, and compare."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from greffier.adapters.signers.checkpoint_file import known_verifiers
 from greffier.app.copying import Keeper
@@ -21,9 +20,9 @@ from greffier.audit.ports import JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
+from greffier.cli.remedies import Remedy, explaining
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
@@ -173,20 +172,17 @@ def _iso(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@contextmanager
-def _explained(as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except (BadLog, BadCheckpoint) as error:
-        fail(escape(str(error)), "Nothing was copied over it. Ask the log's operator, and compare with 'audit copies'.",
-             as_json=as_json)  # fmt: skip
-    except CopyUnavailable as error:
-        fail(escape(str(error)), "Check the bucket, its rights and the network.", code=Exit.UNAVAILABLE,
-             as_json=as_json)  # fmt: skip
-    except ConfigError as error:
-        fail(escape(error.reason), escape(error.remedy), code=Exit.CONFIG, as_json=as_json)
-    except (JournalUnavailable, OSError) as error:
-        fail(escape(str(error)), "Check the file and its permissions.", code=Exit.UNAVAILABLE, as_json=as_json)
+_explained = partial(
+    explaining,
+    remedies=(
+        Remedy(
+            (BadLog, BadCheckpoint),
+            "Nothing was copied over it. Ask the log's operator, and compare with 'audit copies'.",
+        ),
+        Remedy(CopyUnavailable, "Check the bucket, its rights and the network.", Exit.UNAVAILABLE),
+        Remedy((JournalUnavailable, OSError), "Check the file and its permissions.", Exit.UNAVAILABLE),
+    ),
+)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"copy": copy_log, "copies": check_copies}

@@ -2,15 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.adapters.signers.checkpoint_file import known_verifiers
@@ -24,9 +22,9 @@ from greffier.audit.settings import AuditSettings
 from greffier.audit.sinks import SinkUnavailable
 from greffier.audit.tiles import BadLog, TileStore
 from greffier.audit.verification import PRUNED
-from greffier.cli.output import Exit, JsonOption, err, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, err, out, print_json
+from greffier.cli.remedies import Remedy, Wrong, explaining
 from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import ConfigError
 from greffier.governance.incidents.ports import IncidentsUnavailable
 from greffier.governance.privacy.ports import PrivacyUnavailable
 from greffier.guardrails.reviews import ReviewsUnavailable
@@ -126,9 +124,9 @@ def backup(
     with _explained(as_json):
         paths = _paths(workspace)
         if folder.exists():
-            raise _Wrong(f"{folder} exists", "Name a folder that does not.", Exit.USAGE)
+            raise Wrong(f"{folder} exists", "Name a folder that does not.", Exit.USAGE)
         if folder.resolve().is_relative_to(paths.state.resolve()):
-            raise _Wrong("a copy inside .greffier would be lost with it", "Name a folder elsewhere.", Exit.USAGE)
+            raise Wrong("a copy inside .greffier would be lost with it", "Name a folder elsewhere.", Exit.USAGE)
         record_act(paths, "db.backup", str(folder.resolve()), details={"content_keys": keys is not None})
         folder.mkdir(mode=0o700, parents=True)
         copy_log(paths, folder)
@@ -196,15 +194,17 @@ def prune(
         paths = _paths(workspace)
         database = administration_of(paths)
         if database is None:
-            raise _Wrong("SQLite's journal has no days to drop", "Only PostgreSQL's has.", Exit.USAGE)
+            raise Wrong("SQLite's journal has no days to drop", "Only PostgreSQL's has.", Exit.USAGE)
         floor = datetime.now(UTC).date() - timedelta(days=_FLOOR_DAYS)
         day: date = before.date()
         if day > floor:
-            raise _Wrong("logs are kept for six months (AI Act Art. 19(1))", f"Name {floor} or earlier.", Exit.USAGE)
+            raise Wrong("logs are kept for six months (AI Act Art. 19(1))", f"Name {floor} or earlier.", Exit.USAGE)
         plan = database.days_before(day)
         sealed = newest(TileStore(paths.log), known_verifiers(paths))
         if plan.days and (sealed is None or sealed.checkpoint.size < plan.first_seq - 1):
-            raise _Wrong("these days are not sealed yet", "Start the gateway, or run 'greffier audit seal'.")
+            raise Wrong(
+                "these days are not sealed yet", "Start the gateway, or run 'greffier audit seal'.", Exit.FAILED
+            )
         if plan.days:
             details: dict[str, str | int | bool] = {"before": str(day), "days": plan.days, "first_seq": plan.first_seq}
             record_act(paths, PRUNED, "journal", details=details)
@@ -218,7 +218,7 @@ def prune(
 
 def _load(database: Administration, dump: Path) -> None:
     if not dump.is_file():
-        raise _Wrong(f"{dump} is missing", "Name a folder that was made with the same kind of store.", Exit.USAGE)
+        raise Wrong(f"{dump} is missing", "Name a folder that was made with the same kind of store.", Exit.USAGE)
     database.load(dump)
     database.upgrade()  # gives the gateway's user its rights, which a copy does not hold
 
@@ -233,58 +233,38 @@ def _running(paths: WorkspacePaths) -> bool:
 
 def _refuse_while_running(paths: WorkspacePaths) -> None:
     if _running(paths):
-        raise _Wrong("the gateway is running", "Stop it first: restoring under it would mix two histories.")
+        raise Wrong("the gateway is running", "Stop it first: restoring under it would mix two histories.", Exit.FAILED)
 
 
 def _paths(workspace: Path) -> WorkspacePaths:
     paths = WorkspacePaths(workspace)
     if not paths.settings.is_file():
-        raise _Wrong(
+        raise Wrong(
             f"{workspace} is not a workspace: it has no greffier.yaml", "Create one with 'greffier init'.", Exit.CONFIG
         )
     paths.ensure()
     return paths
 
 
-class _Wrong(Exception):  # noqa: N818 - carries a message and its remedy to the one place that prints them
-    def __init__(self, message: str, remedy: str, code: Exit = Exit.FAILED) -> None:
-        super().__init__(message)
-        self.remedy = remedy
-        self.code = code
-
-
-@contextmanager
-def _explained(as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except _Wrong as error:
-        _fail(str(error), error.remedy, error.code, as_json)
-    except ConfigError as error:
-        _fail(error.reason, error.remedy, Exit.CONFIG, as_json)
-    except SecretMissing as error:
-        _fail(str(error), "Set it as storage.url or storage.admin_url in greffier.yaml says.", Exit.CONFIG, as_json)
-    except SchemaMismatch as error:
-        _fail(str(error), "Use the version of Greffier that upgraded it.", Exit.FAILED, as_json)
-    except (
-        DatabaseUnavailable,
-        StoresUnavailable,
-        IncidentsUnavailable,
-        ReviewsUnavailable,
-        SinkUnavailable,
-        PrivacyUnavailable,
-    ) as error:
-        _fail(str(error), "Check storage.url and storage.admin_url, and the server.", Exit.UNAVAILABLE, as_json)
-    except BadLog as error:
-        _fail(str(error), "Run 'greffier audit verify'; nothing was dropped.", Exit.FAILED, as_json)
-    except JournalUnavailable as error:
-        reason = f"it could not be recorded: {error}"
-        _fail(reason, "See 'greffier db status'.", Exit.UNAVAILABLE, as_json)
-    except (BackupFailed, OSError) as error:
-        _fail(str(error), "Check the folder, its disk and its permissions.", Exit.UNAVAILABLE, as_json)
-
-
-def _fail(message: str, remedy: str, code: Exit, as_json: bool) -> NoReturn:
-    """`fail`, with what the user typed kept from being read as markup."""
-    if as_json:
-        fail(message, remedy, code=code, as_json=True)
-    fail(escape(message), escape(remedy), code=code)
+_explained = partial(
+    explaining,
+    remedies=(
+        Remedy(SecretMissing, "Set it as storage.url or storage.admin_url in greffier.yaml says.", Exit.CONFIG),
+        Remedy(SchemaMismatch, "Use the version of Greffier that upgraded it."),
+        Remedy(
+            (
+                DatabaseUnavailable,
+                StoresUnavailable,
+                IncidentsUnavailable,
+                ReviewsUnavailable,
+                SinkUnavailable,
+                PrivacyUnavailable,
+            ),
+            "Check storage.url and storage.admin_url, and the server.",
+            Exit.UNAVAILABLE,
+        ),
+        Remedy(BadLog, "Run 'greffier audit verify'; nothing was dropped."),
+        Remedy(JournalUnavailable, "See 'greffier db status'.", Exit.UNAVAILABLE, "it could not be recorded: {}"),
+        Remedy((BackupFailed, OSError), "Check the folder, its disk and its permissions.", Exit.UNAVAILABLE),
+    ),
+)

@@ -1,9 +1,8 @@
 """``greffier docs``: documents for authorities, built from what runs and checked against it."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -19,12 +18,12 @@ from greffier.audit.checkpoint import BadCheckpoint
 from greffier.audit.ports import JournalUnavailable
 from greffier.audit.proofs import newest
 from greffier.audit.tiles import BadLog, TileStore
-from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, out, print_json
+from greffier.cli.remedies import Remedy, explaining
 from greffier.config.files import read_documents
 from greffier.config.kept import is_kept
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 from greffier.governance.documents.build import UnknownDocument, build, check_scope, missing_texts, written_for
 from greffier.governance.documents.check import check
@@ -204,22 +203,18 @@ def _rendered(document: Document, format_: str, font: Path | None) -> bytes:
         raise _NoPdf(str(error)) from error
 
 
-@contextmanager
-def _explained(as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except UnknownDocument as error:
-        fail(escape(str(error)), "See 'greffier docs list'.", code=Exit.USAGE, as_json=as_json)
-    except BadText as error:
-        fail(escape(str(error)), "Correct the file.", code=Exit.CONFIG, as_json=as_json)
-    except NotADocument as error:
-        fail(escape(str(error)), "Name a file that 'greffier docs build' wrote as json or html.", as_json=as_json)
-    except _NoPdf as error:
-        remedy = "Install greffier[documents], name a font with --font, or print the HTML page from a browser."
-        fail(escape(str(error)), escape(remedy), code=Exit.UNAVAILABLE, as_json=as_json)
-    except ConfigError as error:
-        fail(escape(error.reason), escape(error.remedy), code=Exit.CONFIG, as_json=as_json)
-    except (BadLog, BadCheckpoint) as error:
-        fail(escape(str(error)), "Find out what is wrong with 'greffier audit verify'.", as_json=as_json)
-    except (JournalUnavailable, OSError) as error:
-        fail(escape(str(error)), "Check the file and its permissions.", code=Exit.UNAVAILABLE, as_json=as_json)
+_explained = partial(
+    explaining,
+    remedies=(
+        Remedy(UnknownDocument, "See 'greffier docs list'.", Exit.USAGE),
+        Remedy(BadText, "Correct the file.", Exit.CONFIG),
+        Remedy(NotADocument, "Name a file that 'greffier docs build' wrote as json or html."),
+        Remedy(
+            _NoPdf,
+            "Install greffier[documents], name a font with --font, or print the HTML page from a browser.",
+            Exit.UNAVAILABLE,
+        ),
+        Remedy((BadLog, BadCheckpoint), "Find out what is wrong with 'greffier audit verify'."),
+        Remedy((JournalUnavailable, OSError), "Check the file and its permissions.", Exit.UNAVAILABLE),
+    ),
+)

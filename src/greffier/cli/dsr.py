@@ -27,7 +27,6 @@ from greffier.cli.explained import (
     RefOption,
     TenantOption,
     WorkspaceOption,
-    Wrong,
     explained,
     iso,
     moment_ms,
@@ -35,6 +34,7 @@ from greffier.cli.explained import (
     state_of,
 )
 from greffier.cli.output import Exit, JsonOption, out, print_json
+from greffier.cli.remedies import Wrong
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot

@@ -12,8 +12,9 @@ import typer
 from greffier.app.privacy_desk import open_office
 from greffier.app.recording import operator, record_act
 from greffier.app.telling import deliver
-from greffier.cli.explained import WorkspaceOption, Wrong, explained, state_of
+from greffier.cli.explained import WorkspaceOption, explained, state_of
 from greffier.cli.output import Exit, JsonOption, out, print_json
+from greffier.cli.remedies import Wrong
 from greffier.config.loading import load_snapshot
 from greffier.core.clock import SystemClock
 from greffier.governance.privacy.ports import NotAllowed

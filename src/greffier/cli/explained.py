@@ -1,19 +1,17 @@
 """What can go wrong in the commands of data protection, said once, with remedies and exit codes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from greffier.app.privacy_desk import references_of
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
-from greffier.cli.output import Exit, fail
+from greffier.cli.output import Exit
+from greffier.cli.remedies import Remedy, Wrong, explaining
 from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import ConfigError
 from greffier.governance.privacy.ports import NotAllowed, NotFound, PrivacyUnavailable
 from greffier.identity.ports import KeyStoreUnavailable
 
@@ -31,38 +29,25 @@ RefOption = Annotated[
 ]
 
 
-class Wrong(Exception):  # noqa: N818 - carries a message and its remedy to the one place that prints them
-    """Something is wrong with what was asked."""
-
-    def __init__(self, message: str, remedy: str, code: Exit = Exit.USAGE) -> None:
-        super().__init__(message)
-        self.remedy = remedy
-        self.code = code
-
-
-_REMEDIES: tuple[tuple[type[Exception], str, Exit], ...] = (
-    (NotAllowed, "Do what the message says is missing, then repeat the command.", Exit.FAILED),
-    (NotFound, "Look at the list for its id.", Exit.FAILED),
-    (PrivacyUnavailable, "Check the files in .greffier and their disk, then repeat the command.", Exit.UNAVAILABLE),
-    (ContentUnavailable, "Check .greffier/content.db, its keys and their disk.", Exit.UNAVAILABLE),
-    (KeyStoreUnavailable, "Check .greffier/state.db and its disk.", Exit.UNAVAILABLE),
-    (JournalUnavailable, "Check .greffier/journal.db and its disk; nothing happens unrecorded.", Exit.UNAVAILABLE),
-    (OSError, "Check the file and its permissions.", Exit.UNAVAILABLE),
+explained = partial(
+    explaining,
+    remedies=(
+        Remedy(NotAllowed, "Do what the message says is missing, then repeat the command."),
+        Remedy(NotFound, "Look at the list for its id."),
+        Remedy(
+            PrivacyUnavailable,
+            "Check the files in .greffier and their disk, then repeat the command.",
+            Exit.UNAVAILABLE,
+        ),
+        Remedy(ContentUnavailable, "Check .greffier/content.db, its keys and their disk.", Exit.UNAVAILABLE),
+        Remedy(KeyStoreUnavailable, "Check .greffier/state.db and its disk.", Exit.UNAVAILABLE),
+        Remedy(
+            JournalUnavailable, "Check .greffier/journal.db and its disk; nothing happens unrecorded.", Exit.UNAVAILABLE
+        ),
+        Remedy(OSError, "Check the file and its permissions.", Exit.UNAVAILABLE),
+    ),
 )
-
-
-@contextmanager
-def explained(as_json: bool) -> Iterator[None]:
-    """Turn what was raised inside into a message, a remedy and an exit code."""
-    try:
-        yield
-    except Wrong as error:
-        _fail(str(error), error.remedy, error.code, as_json)
-    except ConfigError as error:
-        _fail(error.reason, error.remedy, Exit.CONFIG, as_json)
-    except tuple(kind for kind, _, _ in _REMEDIES) as error:
-        remedy, code = next((remedy, code) for kind, remedy, code in _REMEDIES if isinstance(error, kind))
-        _fail(str(error), remedy, code, as_json)
+"""Turns what is raised inside into a message, a remedy and an exit code."""
 
 
 def state_of(workspace: Path) -> WorkspacePaths:
@@ -116,9 +101,3 @@ def moment_ms(text: str) -> int:
     except ValueError as error:
         raise Wrong(f"{text!r} is not a day or moment", "Write 2026-11-01 or 2026-11-01T08:00Z.") from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _fail(message: str, remedy: str, code: Exit, as_json: bool) -> NoReturn:
-    if as_json:
-        fail(message, remedy, code=code, as_json=True)
-    fail(escape(message), escape(remedy), code=code)

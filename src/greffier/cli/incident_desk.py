@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.markup import escape
 
 from greffier.app.recording import operator, record_act
 from greffier.app.stores import open_incidents
@@ -37,17 +36,17 @@ def desk(workspace: Path, as_json: bool) -> Iterator[tuple[WorkspacePaths, SqlIn
         finally:
             register.close()
     except NotPossible as error:
-        fail(escape(str(error)), escape(error.remedy), as_json=as_json)
+        fail(str(error), error.remedy, as_json=as_json)
     except (NoSuchIncident, NotFound) as error:
-        fail(escape(str(error)), "List them with 'greffier incident list'.", as_json=as_json)
+        fail(str(error), "List them with 'greffier incident list'.", as_json=as_json)
     except IncidentChanged as error:
-        fail(escape(str(error)), "Look at it with 'greffier incident show', then try again.", as_json=as_json)
+        fail(str(error), "Look at it with 'greffier incident show', then try again.", as_json=as_json)
     except NotAllowed as error:
-        fail(escape(str(error)), "Ask a second person.", as_json=as_json)
+        fail(str(error), "Ask a second person.", as_json=as_json)
     except ConfigError as error:
-        fail(escape(error.reason), escape(error.remedy), code=Exit.CONFIG, as_json=as_json)
+        fail(error.reason, error.remedy, code=Exit.CONFIG, as_json=as_json)
     except (IncidentsUnavailable, PrivacyUnavailable, JournalUnavailable, OSError) as error:
-        fail(escape(str(error)), "Check the files in .greffier and their disk.", code=Exit.UNAVAILABLE, as_json=as_json)
+        fail(str(error), "Check the files in .greffier and their disk.", code=Exit.UNAVAILABLE, as_json=as_json)
 
 
 def _open(paths: WorkspacePaths) -> SqlIncidents:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -17,10 +18,10 @@ from rich.table import Table
 from greffier.app.recording import record_act
 from greffier.app.stores import open_keys
 from greffier.audit.ports import JournalUnavailable
-from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, out, print_json
+from greffier.cli.remedies import Remedy, Wrong, explaining
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import ConfigError
 from greffier.core.clock import SystemClock
 from greffier.identity.keys import IssuedKey, KeyRecord, PrincipalType, issue_key, issue_successor
 from greffier.identity.ports import KeyConflict, KeyNotFound, KeyStoreUnavailable
@@ -210,7 +211,9 @@ def _iso(ms: int) -> str:
 def _paths(workspace: Path) -> WorkspacePaths:
     paths = WorkspacePaths(workspace)
     if not paths.settings.is_file():
-        raise _Wrong(f"{workspace} is not a workspace: it has no greffier.yaml", "Create one with 'greffier init'.")
+        raise Wrong(
+            f"{workspace} is not a workspace: it has no greffier.yaml", "Create one with 'greffier init'.", Exit.CONFIG
+        )
     paths.ensure()
     return paths
 
@@ -220,13 +223,14 @@ def _check_binding(paths: WorkspacePaths, tenant: str, use_case: str) -> None:
     snapshot = load_snapshot(paths)
     if tenant not in snapshot.workspace.tenants:
         known = ", ".join(sorted(snapshot.workspace.tenants))
-        raise _Wrong(f"the workspace has no tenant {tenant!r}", f"Name one of: {known}.")
+        raise Wrong(f"the workspace has no tenant {tenant!r}", f"Name one of: {known}.", Exit.CONFIG)
     settings = snapshot.use_cases.get(use_case)
     if settings is None or settings.tenant != tenant:
         known = ", ".join(sorted(name for name, other in snapshot.use_cases.items() if other.tenant == tenant))
-        raise _Wrong(
+        raise Wrong(
             f"the tenant {tenant!r} has no use case {use_case!r}",
             f"Name one of: {known}." if known else "Add one in use_cases/ and put it in force.",
+            Exit.CONFIG,
         )
 
 
@@ -239,41 +243,24 @@ def _store(paths: WorkspacePaths) -> Iterator[SqlKeyStore]:
         store.close()
 
 
-class _Wrong(Exception):  # noqa: N818 - carries a message and its remedy to the one place that prints them
-    def __init__(self, message: str, remedy: str, code: Exit = Exit.CONFIG) -> None:
-        super().__init__(message)
-        self.remedy = remedy
-        self.code = code
+_explained = partial(
+    explaining,
+    remedies=(
+        Remedy(KeyNotFound, "List the ids with 'greffier keys list --all'."),
+        Remedy(KeyConflict, "Look at the key with 'greffier keys list --all'."),
+        Remedy(KeyStoreUnavailable, "Check the file .greffier/state.db and its disk.", Exit.UNAVAILABLE),
+        Remedy(
+            JournalUnavailable,
+            "Check the file .greffier/journal.db and its disk.",
+            Exit.UNAVAILABLE,
+            "nothing was done, because it could not be recorded: {}",
+        ),
+    ),
+)
 
 
-@contextmanager
-def _explained(as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except _Wrong as error:
-        _fail(str(error), error.remedy, error.code, as_json)
-    except ConfigError as error:
-        _fail(error.reason, error.remedy, Exit.CONFIG, as_json)
-    except KeyNotFound as error:
-        _fail(str(error), "List the ids with 'greffier keys list --all'.", Exit.FAILED, as_json)
-    except KeyConflict as error:
-        _fail(str(error), "Look at the key with 'greffier keys list --all'.", Exit.FAILED, as_json)
-    except KeyStoreUnavailable as error:
-        _fail(str(error), "Check the file .greffier/state.db and its disk.", Exit.UNAVAILABLE, as_json)
-    except JournalUnavailable as error:
-        reason = f"nothing was done, because it could not be recorded: {error}"
-        _fail(reason, "Check the file .greffier/journal.db and its disk.", Exit.UNAVAILABLE, as_json)
-
-
-def _fail(message: str, remedy: str, code: Exit, as_json: bool) -> NoReturn:
-    """`fail`, with what the user typed kept from being read as markup."""
-    if as_json:
-        fail(message, remedy, code=code, as_json=True)
-    fail(escape(message), escape(remedy), code=code)
-
-
-def _usage(message: str, remedy: str) -> _Wrong:
-    return _Wrong(message, remedy, Exit.USAGE)
+def _usage(message: str, remedy: str) -> Wrong:
+    return Wrong(message, remedy, Exit.USAGE)
 
 
 def _duration_ms(text: str, least: int = 1) -> int:

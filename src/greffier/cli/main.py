@@ -5,7 +5,6 @@ import importlib
 from typing import Any
 
 import typer
-from rich.markup import escape
 from typer.core import TyperGroup
 
 import greffier
@@ -55,7 +54,7 @@ class Jobs(TyperGroup):
         try:
             return super().invoke(ctx)
         except UnknownOperator as error:
-            fail(escape(error.reason), escape(error.remedy), code=Exit.CONFIG, as_json=ctx.meta[_AS_JSON])
+            fail(error.reason, error.remedy, code=Exit.CONFIG, as_json=ctx.meta[_AS_JSON])
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names."""

@@ -9,8 +9,9 @@ from rich.markup import escape
 from greffier.app.operators import KeyIdentity, identity_of
 from greffier.app.recording import operator, record_act
 from greffier.cli.config_files import trust_key
-from greffier.cli.explained import Wrong, explained
+from greffier.cli.explained import explained
 from greffier.cli.output import JsonOption, out, print_json
+from greffier.cli.remedies import Wrong
 from greffier.config.paths import WorkspacePaths
 from greffier.config.signing import fingerprint, trusted_keys
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -29,11 +30,11 @@ def print_json(value: Any) -> None:
 
 
 def fail(message: str, remedy: str = "", *, code: Exit = Exit.FAILED, as_json: bool = False) -> NoReturn:
-    """Say what went wrong and what to do about it, then leave with ``code``."""
+    """Say what went wrong and what to do about it, as it stands, then leave with ``code``."""
     if as_json:
         print_json({"error": {"message": message, "remedy": remedy}})
     else:
-        err.print(f"[bold red]error:[/] {message}", markup=True)
+        err.print(f"[bold red]error:[/] {escape(message)}")
         if remedy:
-            err.print(f"  [bold]remedy:[/] {remedy}", markup=True)
+            err.print(f"  [bold]remedy:[/] {escape(remedy)}")
     raise typer.Exit(int(code))

@@ -102,7 +102,7 @@ def explain(
     try:
         explanation = _trials(snapshot).explain(trial)
     except ValueError as error:
-        _stop(str(error), code=Exit.USAGE, as_json=as_json)
+        fail(str(error), code=Exit.USAGE, as_json=as_json)
     if as_json:
         print_json({"revision": snapshot.revision, **_explanation_json(explanation)})
     else:
@@ -131,7 +131,7 @@ def _snapshot(workspace: Path, *, in_force: bool, as_json: bool) -> Snapshot:
             return load_snapshot(WorkspacePaths(workspace))
         return compile_snapshot(build(workspace), signed_by="", now_ms=SystemClock().wall_ms())
     except ConfigError as error:
-        _stop(error.reason, error.remedy, code=Exit.CONFIG, as_json=as_json)
+        fail(error.reason, error.remedy, code=Exit.CONFIG, as_json=as_json)
 
 
 def _trials(snapshot: Snapshot) -> PolicyTrials:
@@ -141,7 +141,7 @@ def _trials(snapshot: Snapshot) -> PolicyTrials:
 def _default_files(workspace: Path, *, as_json: bool) -> list[Path]:
     files = sorted((workspace / "policies" / "tests").glob("*.yaml"))
     if not files:
-        _stop(
+        fail(
             "There are no cases in policies/tests/.",
             "Write policies/tests/NAME.yaml, or name a file of cases.",
             code=Exit.USAGE,
@@ -156,11 +156,11 @@ def _read_cases(path: Path, *, as_json: bool) -> tuple[PolicyCase, ...]:
             data = file.read(_MAX_FILE_BYTES + 1)
         text = data.decode()
     except OSError as error:
-        _stop(f"{path} cannot be read: {error.strerror}.", code=Exit.UNAVAILABLE, as_json=as_json)
+        fail(f"{path} cannot be read: {error.strerror}.", code=Exit.UNAVAILABLE, as_json=as_json)
     except UnicodeDecodeError:
-        _stop(f"{path} is not UTF-8.", "Save the file as UTF-8.", code=Exit.CONFIG, as_json=as_json)
+        fail(f"{path} is not UTF-8.", "Save the file as UTF-8.", code=Exit.CONFIG, as_json=as_json)
     if len(data) > _MAX_FILE_BYTES:
-        _stop(f"{path} is larger than 1 MiB.", "Split it into several files.", code=Exit.CONFIG, as_json=as_json)
+        fail(f"{path} is larger than 1 MiB.", "Split it into several files.", code=Exit.CONFIG, as_json=as_json)
     document, problems = read_yaml(str(path), text)
     file_settings = None
     if document is not None and not problems:
@@ -172,18 +172,18 @@ def _read_cases(path: Path, *, as_json: bool) -> tuple[PolicyCase, ...]:
 
 def _fail_on(problems: list[Problem], path: Path, *, as_json: bool) -> NoReturn:
     if not problems:
-        _stop(f"{path} is empty.", "Write 'cases:' and a list of cases.", code=Exit.CONFIG, as_json=as_json)
+        fail(f"{path} is empty.", "Write 'cases:' and a list of cases.", code=Exit.CONFIG, as_json=as_json)
     first = problems[0]
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     place = f"{first.file}:{first.line}:{first.column}: "
-    _stop(f"{place}{first.message}{more}", first.remedy, code=Exit.CONFIG, as_json=as_json)
+    fail(f"{place}{first.message}{more}", first.remedy, code=Exit.CONFIG, as_json=as_json)
 
 
 def _run(trials: PolicyTrials, path: Path, case: PolicyCase, *, as_json: bool) -> CaseResult:
     try:
         return trials.run(case)
     except ValueError as error:
-        _stop(f"{path.name}: {case.name}: {error}.", code=Exit.CONFIG, as_json=as_json)
+        fail(f"{path.name}: {case.name}: {error}.", code=Exit.CONFIG, as_json=as_json)
 
 
 def _print_results(results: list[tuple[str, CaseResult]]) -> None:
@@ -316,23 +316,16 @@ def _words(condition: Condition) -> str:
 def _pair(text: str, *, as_json: bool) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        _stop(f"--attribute takes NAME=VALUE, not {text!r}.", code=Exit.USAGE, as_json=as_json)
+        fail(f"--attribute takes NAME=VALUE, not {text!r}.", code=Exit.USAGE, as_json=as_json)
     return name, value
 
 
 def _one_of(text: str, known: tuple[str, ...], option: str, *, as_json: bool) -> Any:
     if text not in known:
-        _stop(f"{option} is one of {', '.join(known)}, not {text!r}.", code=Exit.USAGE, as_json=as_json)
+        fail(f"{option} is one of {', '.join(known)}, not {text!r}.", code=Exit.USAGE, as_json=as_json)
     return text
 
 
 def _modality(text: str, *, as_json: bool) -> Modality:
     found: Modality = _one_of(text, ("image", "audio", "file"), "--modality", as_json=as_json)
     return found
-
-
-def _stop(message: str, remedy: str = "", *, code: Exit, as_json: bool) -> NoReturn:
-    """As `fail`, for messages that quote files: their brackets are text and no mark-up."""
-    if as_json:
-        fail(message, remedy, code=code, as_json=True)
-    fail(escape(message), escape(remedy), code=code)

@@ -18,13 +18,13 @@ from greffier.cli.explained import (
     RefOption,
     TenantOption,
     WorkspaceOption,
-    Wrong,
     explained,
     iso,
     refs_of,
     state_of,
 )
 from greffier.cli.output import JsonOption, out, print_json
+from greffier.cli.remedies import Wrong
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock

@@ -12,8 +12,9 @@ from greffier.app.privacy_desk import Office, open_office
 from greffier.app.recording import operator, record_act
 from greffier.app.stores import open_reader
 from greffier.audit.ports import ContentUnavailable
-from greffier.cli.explained import WorkspaceOption, Wrong, explained, iso, state_of
+from greffier.cli.explained import WorkspaceOption, explained, iso, state_of
 from greffier.cli.output import Exit, JsonOption, err, out, print_json
+from greffier.cli.remedies import Wrong
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
 from greffier.core.events import Admission, Feedback, Outcome, PartLine, parse

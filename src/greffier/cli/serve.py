@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.adapters.signers.checkpoint_file import UnusableKey
@@ -65,9 +64,9 @@ def serve(
     except StartFailed as error:
         fail(str(error), "Read the messages above; 'greffier doctor' checks the installation.", code=Exit.UNAVAILABLE)
     except SignerError as error:
-        fail(escape(error.reason), escape(error.remedy), code=Exit.UNAVAILABLE)
+        fail(error.reason, error.remedy, code=Exit.UNAVAILABLE)
     except (SecretMissing, UnusableKey) as error:
-        fail(escape(str(error)), "Without its key the log cannot be signed: correct it.", code=Exit.UNAVAILABLE)
+        fail(str(error), "Without its key the log cannot be signed: correct it.", code=Exit.UNAVAILABLE)
 
 
 @app.command("reload")
