@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 
 import greffier
 from greffier.app.guarding import OwnDetectors
+from greffier.app.serving import Server
 from greffier.config.loading import fingerprint, load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
@@ -145,22 +146,6 @@ class GuardService:
         log.warning("bundle %s is in force, signed by %s", snapshot.revision[:16], snapshot.signed_by or "NOBODY")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling."""
-
-    def __init__(self, config: uvicorn.Config, accepting: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._accepting = accepting
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._accepting()
-
-
 async def serve_guard(options: GuardServeOptions, snapshot: Snapshot, started: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP looks for a new bundle at once.
 
@@ -188,7 +173,7 @@ async def serve_guard(options: GuardServeOptions, snapshot: Snapshot, started: C
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )
-    server = _Server(config, lambda: started(address))
+    server = Server(config, lambda: started(address))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

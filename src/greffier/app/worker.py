@@ -5,13 +5,11 @@ The first ones are forked early (`greffier.app.early`), those that follow a deat
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -21,6 +19,7 @@ from greffier.adapters.secrets.references import SecretMissing
 from greffier.app.front_door import FrontDoor
 from greffier.app.plant import Plant
 from greffier.app.processes import collect_rarely, die_with_parent, hand_over_quickly, raise_file_limit
+from greffier.app.serving import Server
 from greffier.app.spending import spent_this_month
 from greffier.app.wiring import recall_spend
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
@@ -48,22 +47,6 @@ _KEEP_ALIVE_S = 75
 _PARENT, _NUMBER, _WORKERS = "GREFFIER_PARENT", "GREFFIER_WORKER", "GREFFIER_WORKERS"
 _BAD_CONFIGURATION = 3  # the exit codes of the command line
 _UNAVAILABLE = 4
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling (the worker decides when to stop), and with word of when it accepts."""
-
-    def __init__(self, config: uvicorn.Config, accepting: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._accepting = accepting
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._accepting()
 
 
 async def serve(workspace: Path, listener: socket.socket, ready: int, number: int, workers: int) -> None:
@@ -98,7 +81,7 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
         os.write(ready, b"1")
         os.close(ready)
 
-    server = _Server(config, accepting)
+    server = Server(config, accepting)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
