@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -26,18 +27,21 @@ app.command("test")(run_tests)
 app.command("serve")(serve_command)
 app.add_typer(pack_app, name="pack")
 
-WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="Folder of the workspace.")]
+WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 ScreenOption = Annotated[str, typer.Option("--screen", help="Name of the screen.")]
 ContextOption = Annotated[Context, typer.Option("--context", help="Where the text comes from.")]
 DirectionOption = Annotated[Literal["input", "output"], typer.Option("--direction", help="Which rules apply.")]
 TextArgument = Annotated[str, typer.Argument(help="The text, or '-' to read standard input.")]
 
+_GRAVITY = ("", "allow", "flag", "on_premises", "pseudonymise", "redact", "require_approval", "escalate", "deny")
 _STYLES = {
+    "": "underline",
     "deny": "bold white on red",
     "escalate": "bold white on magenta",
     "require_approval": "bold white on magenta",
 }
-_COLOURS = {"deny": "#f8c4c4", "escalate": "#e7c6f5", "require_approval": "#e7c6f5", "": "#e4e4e4"}
+_COLOURS = {"deny": "#f8c4c4", "escalate": "#e7c6f5", "require_approval": "#e7c6f5", "": "#e4e4e4", "allow": "#e4e4e4"}
+_OTHER_COLOUR = "#fdf0b3"
 
 
 @app.command()
@@ -82,6 +86,7 @@ def explain(
         out.print(_marked(given, response.findings))
         out.print()
         _print_verdict(response)
+        out.print(f"[dim]{escape(_scores_of(response))}[/]")
 
 
 def _read(text: str) -> str:
@@ -137,10 +142,13 @@ def _print_verdict(response: CheckResponse) -> None:
 
 def _marked(text: str, findings: tuple[CheckFinding, ...]) -> Text:
     marked = Text(_visible(text))
-    for finding in findings:
-        style = _STYLES.get(finding.action, "black on yellow" if finding.action else "underline")
-        marked.stylize(style, finding.start, finding.end)
+    for finding in sorted(findings, key=_gravity):  # where findings overlap, the gravest shows
+        marked.stylize(_STYLES.get(finding.action, "black on yellow"), finding.start, finding.end)
     return marked
+
+
+def _gravity(finding: CheckFinding) -> int:
+    return _GRAVITY.index(finding.action) if finding.action in _GRAVITY else 0
 
 
 def _visible(text: str) -> str:
@@ -149,17 +157,18 @@ def _visible(text: str) -> str:
 
 
 def _page(text: str, response: CheckResponse) -> str:
-    """A page without scripts, fonts or links: safe to mail to a reviewer."""
+    """A page without scripts, fonts or links: safe to mail to a reviewer. Hidden characters are shown as marks."""
+    shown = _visible(text)
     pieces: list[str] = []
     cuts = sorted({0, len(text), *(f.start for f in response.findings), *(f.end for f in response.findings)})
     for start, end in pairwise(cuts):
         over = [f for f in response.findings if f.start < end and start < f.end]
-        piece = html.escape(text[start:end])
+        piece = html.escape(shown[start:end])
         if over:
             label = "; ".join(
                 f"{f.type} {f.score:.2f} {f.action or 'measured'} ({f.detector}/{f.rule}, {f.view})" for f in over
             )
-            colour = _COLOURS.get(over[0].action, "#fdf0b3")
+            colour = _COLOURS.get(max(over, key=_gravity).action, _OTHER_COLOUR)
             piece = f'<mark style="background:{colour}" title="{html.escape(label)}">{piece}</mark>'
         pieces.append(piece)
     rows = "".join(
@@ -167,11 +176,22 @@ def _page(text: str, response: CheckResponse) -> str:
         f"<td>{html.escape(f.detector)}<td>{html.escape(f.rule)}<td>{html.escape(f.view)}"
         for f in response.findings
     )
+    table = f"<table><tr><th>type<th>span<th>score<th>action<th>detector<th>rule<th>view{rows}</table>"
+    by = f" <small>by rule {html.escape(response.rule)}</small>" if response.rule else ""
+    edited = ""
+    if response.redacted_text is not None:
+        edited = f"<h2>What would be sent on</h2><pre>{html.escape(_visible(response.redacted_text))}</pre>"
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Guardrail findings</title>'
-        "<style>body{font:15px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+        "<style>body{font:15px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}h1 small{font-weight:400}"
         "pre{white-space:pre-wrap;border:1px solid #ccc;padding:1rem}td,th{padding:.2rem .8rem;text-align:left}</style>"
-        f"<h1>{html.escape(response.action)}</h1><pre>{''.join(pieces)}</pre>"
-        "<table><tr><th>type<th>span<th>score<th>action<th>detector<th>rule<th>view"
-        f"{rows}</table></html>\n"
+        f"<h1>{html.escape(response.action)}{by}</h1><pre>{''.join(pieces)}</pre>{edited}"
+        f"{table if response.findings else '<p>Nothing was found.</p>'}"
+        f"<p><small>{html.escape(_scores_of(response))}</small></p></html>\n"
     )
+
+
+def _scores_of(response: CheckResponse) -> str:
+    """What each classifier says, below its threshold too."""
+    scores = {name: score for name, score in (response.scores or {}).items() if not name.isupper()}
+    return "Scores: " + ", ".join(f"{name} {score:.2f}" for name, score in sorted(scores.items()))

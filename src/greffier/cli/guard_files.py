@@ -28,6 +28,7 @@ class Rows(msgspec.Struct, frozen=True):
     name: str
     kind: Kind | None
     rows: tuple[Row, ...]
+    labelled: bool = True
 
 
 def build_guard(place: Path, *, as_json: bool, named: bool = False) -> Guard:
@@ -36,8 +37,9 @@ def build_guard(place: Path, *, as_json: bool, named: bool = False) -> Guard:
         if place.is_file():
             return guard_of(parse_bundle(_read(place, MAX_BUNDLE_BYTES, as_json=as_json)).content, place.parent)
         if not (place / "greffier.yaml").is_file():
-            if named:
-                fail(f"{place} is neither a workspace nor a bundle", code=Exit.USAGE, as_json=as_json)
+            if named or not place.is_dir():
+                remedy = "Name a folder with a greffier.yaml, or leave the option out to use the built-in screen."
+                fail(f"{place} is neither a workspace nor a bundle", remedy, code=Exit.USAGE, as_json=as_json)
             if not as_json:
                 err.print(f"[dim]{place.resolve().name} is no workspace: the built-in screen is used[/]")
             return Guard({"default": default_screen()})
@@ -92,16 +94,21 @@ def _fail_on(problems: list[Problem], path: Path, *, as_json: bool) -> NoReturn:
     fail(message, first.remedy, code=Exit.CONFIG, as_json=as_json)
 
 
-def read_corpus(path: Path, kind: str | None, *, as_json: bool) -> Rows:
-    """A corpus of JSON lines; what its positives show is told by ``kind`` or by the name of the file."""
+def read_corpus(path: Path, kind: str | None, *, as_json: bool, labelled: bool = True) -> Rows:
+    """A corpus of JSON lines; what its positives show is told by ``kind`` or by the name of the file.
+
+    Without labels, rows are only texts to compare two policy versions on.
+    """
     rows = []
-    for number, line in enumerate(_read(path, MAX_BUNDLE_BYTES, as_json=as_json).splitlines(), 1):
+    for number, line in enumerate(_read(path, MAX_BUNDLE_BYTES, as_json=as_json).split(b"\n"), 1):
         if not line.strip():
             continue
         try:
             rows.append(_decoder.decode(line))
         except msgspec.DecodeError as error:
             fail(f"{path}:{number}: {error}", code=Exit.CONFIG, as_json=as_json)
+    if not labelled:
+        return Rows(path.stem, None, tuple(rows), labelled=False)
     shown: Kind | None = None
     if any(row.spans is None for row in rows):
         shown = next(

@@ -2,7 +2,7 @@
 
 import html
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.markup import escape
@@ -42,21 +42,27 @@ def print_results(cases: list[tuple[str, CaseResult]]) -> None:
 
 
 def print_scores(name: str, score: Score) -> None:
-    """Precision, recall and false alarms per detector, type and language; then examples of what went wrong."""
-    table = Table("detector", "type", "lang", "rows", box=None, pad_edge=False, title=name, title_justify="left")
-    for heading in ("precision", "recall", "95 %", "false alarms", "95 % "):
-        table.add_column(heading, justify="right")
-    for (measure, kind, language), counts in score.rows():
+    """Recall, precision and false alarms per detector, type and language; then examples of what went wrong."""
+    rows = score.rows()
+    kinds = sorted({kind for (_, kind, _), _ in rows})
+    measures = {measure for (measure, _, _), _ in rows}
+    names = ["detector"] * (len(measures) > 1) + ["type"] * (len(kinds) > 1)  # a column that says one thing says none
+    heading = f"[bold]{escape(name)}[/]" + (f", {escape(kinds[0])}" if len(kinds) == 1 else "")
+    out.print(f"{heading} [dim](n: to be found + harmless; 95 % intervals in brackets)[/]")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in (*names, "lang"):
+        table.add_column(title, no_wrap=True)
+    for title in ("n", "recall", "precision", "false alarms"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for (measure, kind, language), counts in rows:
+        cells = {"detector": measure, "type": kind}
         table.add_row(
-            measure,
-            kind,
+            *(cells[title] for title in names),
             language,
             f"{counts.positives}+{counts.negatives}",
-            _number(counts.precision),
-            _number(counts.recall),
-            _interval(counts.found, counts.positives),
-            _number(counts.false_positive_rate),
-            _interval(counts.flagged, counts.negatives),
+            _share(counts.found, counts.positives),
+            "-" if counts.precision is None else f"{counts.precision:.3f}",
+            _share(counts.flagged, counts.negatives),
         )
     out.print(table, width=max(out.width, _WIDE), crop=False)
     for confusion in score.confusions:
@@ -64,13 +70,11 @@ def print_scores(name: str, score: Score) -> None:
         out.print(f"[dim]{escape(line)}[/]")
 
 
-def _number(share: float | None) -> str:
-    return "-" if share is None else f"{share:.3f}"
-
-
-def _interval(hits: int, of: int) -> str:
+def _share(hits: int, of: int) -> str:
+    if not of:
+        return "-"
     low, high = wilson(hits, of)
-    return f"{low:.3f}-{high:.3f}" if of else ""
+    return f"{hits / of:.3f} ({low:.2f}-{high:.2f})"
 
 
 def score_json(score: Score) -> dict[str, Any]:
@@ -127,8 +131,8 @@ def comparison_json(changes: Sequence[_Change]) -> list[dict[str, str]]:
     ]
 
 
-def junit(cases: list[tuple[str, CaseResult]], worse: list[str]) -> str:
-    """A JUnit report; a known gap is a skipped test, a regression a failed one."""
+def junit(cases: list[tuple[str, CaseResult]], scores: Mapping[str, Score], worse: list[str], seconds: float) -> str:
+    """A JUnit report: a known gap is a skipped test, a corpus one with its figures, a regression a failed one."""
     lines = []
     for file, result in cases:
         name = f'  <testcase classname="{_xml(file)}" name="{_xml(result.case.name)}"'
@@ -138,6 +142,16 @@ def junit(cases: list[tuple[str, CaseResult]], worse: list[str]) -> str:
             lines.append(f'{name}><skipped message="{_xml(result.case.known_gap)}"/></testcase>')
         else:
             lines.append(f'{name}><failure message="{_xml("; ".join(result.failures))}"/></testcase>')
+    for corpus, score in scores.items():
+        figures = "; ".join(
+            f"{measure} {kind}: recall {_share(counts.found, counts.positives)}, "
+            f"false alarms {_share(counts.flagged, counts.negatives)}"
+            for (measure, kind, language), counts in score.rows()
+            if language == "*"
+        )
+        lines.append(
+            f'  <testcase classname="corpus" name="{_xml(corpus)}"><system-out>{_xml(figures)}</system-out></testcase>'
+        )
     for sentence in worse:
         name = sentence.partition(":")[0]
         lines.append(
@@ -145,7 +159,8 @@ def junit(cases: list[tuple[str, CaseResult]], worse: list[str]) -> str:
         )
     failed = sum(1 for line in lines if "<failure" in line)
     skipped = sum(1 for line in lines if "<skipped" in line)
-    head = f'<testsuite name="greffier guard test" tests="{len(lines)}" failures="{failed}" skipped="{skipped}">'
+    head = f'<testsuite name="greffier guard test" tests="{len(lines)}" failures="{failed}" skipped="{skipped}"'
+    head += f' time="{seconds:.3f}">'
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', head, *lines, "</testsuite>", ""])
 
 

@@ -19,7 +19,6 @@ from greffier.guardrails.check import CheckSession
 from greffier.guardrails.scoring import (
     Baseline,
     Counts,
-    Kind,
     Row,
     Score,
     key_of,
@@ -47,6 +46,7 @@ class _Run:
     def __init__(self) -> None:
         self.cases: list[tuple[str, CaseResult]] = []
         self.scores: dict[str, Score] = {}
+        self.theirs: dict[str, Score] = {}
         self.texts = 0
         self.changes: list[Change] = []
         self.regressions: list[str] = []
@@ -56,8 +56,9 @@ class _Run:
     def failed(self) -> int:
         return sum(1 for _, result in self.cases if result.failures and not result.gap)
 
-    def counts(self) -> dict[str, Counts]:
-        return {key_of(name, key): counts for name, score in self.scores.items() for key, counts in score.rows()}
+    def counts(self, *, theirs: bool = False) -> dict[str, Counts]:
+        scores = self.theirs if theirs else self.scores
+        return {key_of(name, key): counts for name, score in scores.items() for key, counts in score.rows()}
 
 
 def run_tests(
@@ -75,7 +76,15 @@ def run_tests(
     at: Annotated[float, typer.Option("--at", help="Score from which a finding counts.", min=0, max=1)] = 0.5,
     redteam: Annotated[bool, typer.Option("--redteam/--no-redteam", help="Run the built-in red-team pack.")] = True,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Another workspace or bundle: show what would change.")
+        Path | None,
+        typer.Option(
+            "--against",
+            help="Another workspace or bundle: show what would change, fail where it was better on a corpus.",
+        ),
+    ] = None,
+    traffic: Annotated[
+        list[Path] | None,
+        typer.Option("--traffic", help="JSON lines with 'text', no labels needed: compared only; repeatable."),
     ] = None,
     baseline: Annotated[Path | None, typer.Option("--baseline", help="Fail where it is worse than this file.")] = None,
     update: Annotated[bool, typer.Option("--update", help="Write --baseline instead of comparing.")] = False,
@@ -86,6 +95,9 @@ def run_tests(
     """Run cases, the red-team pack and corpora through the screens; exit 1 if a case fails or a baseline is missed."""
     if update and baseline is None:
         fail("--update needs --baseline FILE", code=Exit.USAGE, as_json=as_json)
+    if traffic and against is None:
+        remedy = "Texts without labels can only be compared."
+        fail("--traffic needs --against WORKSPACE", remedy, code=Exit.USAGE, as_json=as_json)
     trials = Trials(build_checker(workspace, as_json=as_json), screen=screen)
     other = None if against is None else Trials(build_checker(against, as_json=as_json, named=True), screen=screen)
     run = _Run()
@@ -95,6 +107,7 @@ def run_tests(
         paths = [*paths, *redteam_files()]
     read = {path: read_cases(path, as_json=as_json) for path in paths}
     corpora = [read_corpus(path, kind, as_json=as_json) for path in corpus or ()]
+    corpora += [read_corpus(path, kind, as_json=as_json, labelled=False) for path in traffic or ()]
     try:
         asyncio.run(_measure(run, trials, other, read, corpora, threshold=at, examples=examples))
     except ValueError as error:
@@ -102,17 +115,27 @@ def run_tests(
     run.seconds = time.monotonic() - began
     if baseline is not None and update:
         write_baseline(baseline, run.counts())
-    elif baseline is not None:
-        before: Baseline = read_baseline(baseline, as_json=as_json)
-        run.regressions = regressions(before, run.counts(), list(run.scores))
+    else:
+        run.regressions = _worse(run, baseline, against, as_json=as_json)
     if junit_file is not None:
-        junit_file.write_text(junit(run.cases, run.regressions), encoding="utf-8")
+        junit_file.write_text(junit(run.cases, run.scores, run.regressions, run.seconds), encoding="utf-8")
     if as_json:
         print_json(_as_json(run))
     else:
         _print(run, compared=other is not None)
     if run.failed or run.regressions:
         raise typer.Exit(int(Exit.FAILED))
+
+
+def _worse(run: _Run, baseline: Path | None, against: Path | None, *, as_json: bool) -> list[str]:
+    """What is worse by more than chance than a stored baseline, and than the other policy version."""
+    worse: list[str] = []
+    if baseline is not None:
+        worse += regressions(read_baseline(baseline, as_json=as_json), run.counts(), list(run.scores))
+    if run.theirs:
+        theirs = Baseline("greffier.guard-baseline/1", run.counts(theirs=True))
+        worse += [f"{each} (against {against})" for each in regressions(theirs, run.counts(), list(run.scores))]
+    return worse
 
 
 def redteam_files() -> list[Path]:
@@ -139,15 +162,28 @@ async def _measure(
             if other is not None:
                 _compare(run, case.name, result.verdict, (await other.run(case)).verdict)
     for corpus in corpora:
-        kind: Kind | None = corpus.kind
-        score = run.scores[corpus.name] = Score(kind, threshold=threshold, examples=examples)
-        labelled = labelled_types(corpus.rows)
-        for row in corpus.rows:
-            verdict = await _judge(trials, row)
-            score.add(row, verdict, labelled)
-            run.texts += 1
-            if other is not None:
-                _compare(run, f"{corpus.name}:{row.id}", verdict, await _judge(other, row))
+        await _measure_corpus(run, trials, other, corpus, threshold=threshold, examples=examples)
+
+
+async def _measure_corpus(
+    run: _Run, trials: Trials, other: Trials | None, corpus: Rows, *, threshold: float, examples: int
+) -> None:
+    ours, theirs = (Score(corpus.kind, threshold=threshold, examples=examples) for _ in range(2))
+    if corpus.labelled:
+        run.scores[corpus.name] = ours
+        if other is not None:
+            run.theirs[corpus.name] = theirs
+    labelled = labelled_types(corpus.rows)
+    for number, row in enumerate(corpus.rows, 1):
+        verdict = await _judge(trials, row)
+        run.texts += 1
+        if corpus.labelled:
+            ours.add(row, verdict, labelled)
+        if other is not None:
+            before = await _judge(other, row)
+            _compare(run, f"{corpus.name}:{row.id or number}", verdict, before)
+            if corpus.labelled:
+                theirs.add(row, before, labelled)
 
 
 async def _judge(trials: Trials, row: Row) -> Verdict:
