@@ -42,6 +42,7 @@ PRIOR = {
     "INSULT": (1.2, 1.5, 1.0),
     "SCORN": (0.5, 1.2, 0.8),
     "DEHUM": (1.0, 2.0, 0.8),
+    "REFUSE": (0.1, 2.2, 1.2),
     "CRIMEN": (0.3, 1.2, 0.5),
     "THREAT": (0.6, 1.2, 1.2),
     "HARMV": (0.2, 0.6, 0.3),
@@ -56,9 +57,9 @@ PRIOR = {
     "NOBEAR": (0.4, 1.0, 0.4),
     "NOWORTH": (0.2, 1.0, 0.3),
 }
-TOLD = {"THREAT", "HARMV", "CRIMEN", "RAPE", "SEX"}
+TOLD = {"THREAT", "HARMV", "CRIMEN", "RAPE", "SEX", "REFUSE"}
 """What the news is full of: nothing may make it worse that much of it is told."""
-OTHERS = {"THING": -0.5, "SELF": -0.7, "FOLK": 0.0, "-": 0.0}
+OTHERS = {"THING": -0.8, "SELF": -2.0, "FOLK": 0.0, "-": 0.0}
 TURNS = {"JUDGE": -0.7, "SAYING": -0.4, "SAYINGNOT": -0.6, "NEWS": -0.3, "POS": -0.5, "LIKE": 0.3, "MUST": 0.2}
 ALONE = {"POS": -0.3, "JUDGE": -0.3, "NEWS": -0.2, "SAYING": -0.2}
 # The most that a word may add which says nothing by itself.
@@ -104,7 +105,7 @@ def bounds(feature: str) -> tuple[float, float]:
     elif "&" in feature:
         limits = (-0.2, 2.0) if feature.rpartition("&")[2] in {"LIKE", "MUST"} else (-2.0, 0.2)
     elif rest in {"THING", "SELF"}:
-        limits = -2.0, 0.0
+        limits = -3.0, 0.0
     elif rest in {"FOLK", "-"}:
         limits = -1.0, 0.0 if concept in TOLD else 1.0
     elif "+" in feature and set(feature.split("+")) <= TOLD:
@@ -204,15 +205,24 @@ class Trainer:
         """Return the margin of each row's worst sentence."""
         return np.asarray(np.maximum.reduceat(self.X @ weights + bias, self.first), dtype=np.float64)
 
+    def by_language(self) -> Floats:
+        """Return margins of HateCheck's rows from models that never saw their language."""
+        hate = self.source == HATE
+        out = np.full(len(self.rows), -np.inf)
+        for language in sorted(set(self.lang[hate])):
+            test = hate & (self.lang == language)
+            out[test] = self.margins(*self.fit(~test))[test]
+        return out
+
 
 def train(data: Path) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a model file, its threshold at 0."""
     trainer = Trainer(data)
     weights, bias = trainer.fit(np.ones(len(trainer.rows), dtype=bool))
-    # Ordinary texts are far below any threshold that suits counter-speech, negation and quotation, so these decide.
-    # A few hundred bounded weights: the quantile of the training rows is close to that of fresh ones.
+    # Ordinary texts are far below any threshold that suits counter-speech, negation and quotation, so these decide: as
+    # models see them that were not trained on their language.
     harmless = (trainer.source == HATE) & (trainer.label == 0) & ~trainer.disputed
-    limit = np.quantile(trainer.margins(weights, bias)[harmless], 1 - RATE)
+    limit = np.quantile(trainer.by_language()[harmless], 1 - RATE)
     kept = np.flatnonzero(weights.astype(np.float16))
     return {
         "features": np.array([trainer.features[index] for index in kept]),

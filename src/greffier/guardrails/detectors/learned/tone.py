@@ -24,6 +24,12 @@ _NEAR: Final = 90
 """Characters between a word and what is joined with it."""
 _BEFORE: Final = 40
 """How far before a word (characters) a negation still reaches it."""
+_FRAMED: Final = 90
+"""How far "people who say that" reaches (characters)."""
+_NAMED: Final = 12
+"""How far before a verb of naming its word may end (characters): an ending may follow."""
+_OWN: Final = 25
+"""How far "I am" reaches (characters)."""
 _CLOSE: Final = 2
 """A negation this close behind a verb (characters) is its own ("déteste pas")."""
 _AFTER: Final = 80
@@ -120,6 +126,8 @@ class _Sentence:
         self._nots = [event for event in piece if event.concept in {"NOT", "NOBODY"}]
         self._denied = [event for event in self._nots if event.concept == "NOT"]
         self._onlys = [event for event in piece if event.concept == "ONLY"]
+        self._frames = [event for event in piece if event.concept == "FRAME"]
+        self._namings = [event for event in piece if event.concept == "NAMING"]
         self._held = {event.concept for event in piece}
         self._targets = [target for target in TARGETS if target in self._held]
 
@@ -129,11 +137,11 @@ class _Sentence:
         refused = self._refused()
         for event in self._piece:
             concept = event.concept
-            quoted = any(start < event.start and event.end <= end for start, end in self._quotes)
+            quoted = self._mentioned(event)
             if concept in self._harms:
                 if quoted:
                     yield f'{concept}"'
-                    if self._held & {"JUDGE", "SAYING"}:
+                    if self._held & {"JUDGE", "SAYING", "FRAME"}:
                         yield f'{concept}"&SAYING'
                 elif event in refused or (not self._asks and self._taken_back(event)):
                     yield f"{concept}~"
@@ -153,6 +161,14 @@ class _Sentence:
         told = bool(self._held & set(self._harms))
         yield from (name for name in _ALONE if name in self._held and (told or name not in _OF_SPEECH))
         yield from (mark for mark in "?!" if mark in self._tail)
+
+    def _mentioned(self, event: Event) -> bool:
+        """Whether a word is quoted, or what others say or should not say."""
+        return (
+            any(start < event.start and event.end <= end for start, end in self._quotes)
+            or any(0 <= event.start - frame.end <= _FRAMED for frame in self._frames)
+            or any(0 <= naming.start - event.end <= _NAMED for naming in self._namings)
+        )
 
     def _refused(self) -> list[Event]:
         """Return the deeds that the sentence says nobody should bear or deserves."""
@@ -191,11 +207,18 @@ class _Sentence:
 
     def _about(self, event: Event, *, beside: bool) -> Iterator[str]:
         concept = event.concept
+        # Whom others are said to have spoken about is nobody's target here.
+        stop = min((frame.start for frame in self._frames if frame.start >= event.end), default=event.end + _NEAR)
         near = {
             other.concept
             for other in self._piece
-            if other is not event and other.start - event.end < _NEAR and event.start - other.end < _NEAR
+            if other is not event
+            and other.start - event.end < _NEAR
+            and event.start - other.end < _NEAR
+            and (other.concept not in TARGETS or other.start < stop)
         }
+        if "SELF" in near and not self._about_oneself(event):
+            near.discard("SELF")
         yield concept
         targets = [target for target in TARGETS if target in near]
         yield from (f"{concept}|{target}" for target in targets or "-")
@@ -210,6 +233,13 @@ class _Sentence:
                     yield f"{concept}|GROUP&{turn}"
         if self._nots and "SAYING" in near:
             yield f"{concept}&SAYINGNOT"
+
+    def _about_oneself(self, event: Event) -> bool:
+        last = None
+        for other in self._piece:
+            if other.concept in {"SELF", "GROUP"} and other.start < event.start:
+                last = other
+        return last is not None and last.concept == "SELF" and event.start - last.end <= _OWN
 
 
 def _together(concepts: Sequence[str]) -> Iterator[str]:

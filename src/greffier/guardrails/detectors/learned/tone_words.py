@@ -43,6 +43,7 @@ _LOOK_BACK: Final = 8
 _CENSORED: Final = re2.compile(
     "(?i)\\b[a-z]{1,3}[*#@$%]{2,}[a-z]*|\\b[a-z]{1,2}[*#@$%][a-z]*[*#@$%]?[a-z]+\\b|[#@$%&!]{4,}"
 )
+_CLAUSE: Final = re2.compile("[,;:!?] |[.] ")
 _END: Final = np.zeros(0x2028, dtype=np.bool_)
 _END[[ord(mark) for mark in ".!?\n\u2026"]] = True
 _FEW: Final = 2
@@ -214,7 +215,10 @@ class ToneWords:
         def note(at: int, length: int, meanings: Meaning) -> None:
             begin = places[first + at - 1]
             stop = places[min(first + at + length - 1, len(places)) - 1] + 1
-            found.extend((begin, stop, concept, languages) for concept, languages in meanings)
+            torn = stop - begin > length and bool(_CLAUSE.search(page.text, begin, stop))
+            for concept, languages in meanings:
+                if not torn or _plain(concept) not in self._rank:  # "Oh fuck, the milk" is no phrase of contempt
+                    found.append((begin, stop, concept, languages))
 
         votes = dict.fromkeys(LANGUAGES, 0)
         known: set[int] = set()
