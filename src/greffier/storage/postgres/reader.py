@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -70,7 +71,12 @@ class PostgresJournalReader:
         Raises:
             JournalUnavailable: The database cannot be read.
         """
-        rows = self._fetch(self._from(select(_EVENTS.c.seq, _EVENTS.c.data), start).limit(limit))
+        rows: list[Any] = []
+        for day in self._days(start):
+            query = self._of(day, select(_EVENTS.c.seq, _EVENTS.c.data), start).limit(limit - len(rows))
+            rows += self._fetch(query)
+            if len(rows) >= limit:
+                break
         return [Sequenced(seq, data) for seq, data in rows]
 
     def find(self, request_id: str) -> list[Sequenced]:
@@ -98,15 +104,24 @@ class PostgresJournalReader:
         Raises:
             JournalUnavailable: The database cannot be read.
         """
-        query = self._from(select(*_LABELS, _EVENTS.c.data), start).where(_EVENTS.c.seq < start + limit)
-        return [row[0] for row in self._fetch(query) if not well_filed(row)]
+        found: list[int] = []
+        for day in self._days(start, start + limit):
+            query = self._of(day, select(*_LABELS, _EVENTS.c.data), start).where(_EVENTS.c.seq < start + limit)
+            found += [row[0] for row in self._fetch(query) if not well_filed(row)]
+        return found
+
+    def _days(self, start: int, end: int | None = None) -> list[date]:
+        """The days that may hold events from ``start`` on, and before ``end``, in order."""
+        before = select(func.max(_DAYS.c.first_seq)).where(_DAYS.c.first_seq <= start).scalar_subquery()
+        query = select(_DAYS.c.day).where(_DAYS.c.first_seq >= func.coalesce(before, 0)).order_by(_DAYS.c.day)
+        if end is not None:
+            query = query.where(_DAYS.c.first_seq < end)
+        return [row[0] for row in self._fetch(query)]
 
     @staticmethod
-    def _from(query: Select[Any], start: int) -> Select[Any]:
-        day = select(func.coalesce(func.max(_DAYS.c.day), func.to_date("20000101", "YYYYMMDD"))).where(
-            _DAYS.c.first_seq <= start
-        )
-        return query.where(_EVENTS.c.day >= day.scalar_subquery(), _EVENTS.c.seq >= start).order_by(*_ORDER)
+    def _of(day: date, query: Select[Any], start: int) -> Select[Any]:
+        """One day's events from ``start`` on. The day must be equal, not later: the index is by day, then number."""
+        return query.where(_EVENTS.c.day == day, _EVENTS.c.seq >= start).order_by(_EVENTS.c.seq)
 
     def _fetch(self, query: Select[Any]) -> list[Any]:
         try:
