@@ -38,19 +38,19 @@ LEAST = 3
 # concept: alone, about a group, told to "you"
 PRIOR = {
     "SLUR": (2.5, 0.5, 0.5),
-    "SEXSLUR": (1.5, 1.0, 0.8),
-    "INSULT": (1.2, 1.5, 1.0),
-    "SCORN": (0.5, 1.2, 0.8),
+    "SEXSLUR": (1.6, 1.0, 1.4),
+    "INSULT": (1.6, 1.5, 1.6),
+    "SCORN": (0.5, 1.2, 1.0),
     "DEHUM": (1.0, 2.0, 0.8),
-    "REFUSE": (0.1, 2.2, 1.2),
+    "REFUSE": (0.1, 2.2, 1.6),
     "CRIMEN": (0.3, 1.2, 0.5),
     "THREAT": (0.6, 1.2, 1.2),
     "HARMV": (0.2, 0.6, 0.3),
-    "HATEV": (0.4, 1.5, 1.2),
+    "HATEV": (0.4, 1.5, 0.4),
     "EXPEL": (0.5, 1.5, 0.5),
     "WORTHLESS": (0.8, 1.2, 0.6),
     "LESSER": (0.0, 0.8, 0.2),
-    "CURSE": (1.8, 1.0, 0.3),
+    "CURSE": (2.0, 1.0, 0.5),
     "PROF": (0.8, 0.8, 0.4),
     "SEX": (0.8, 0.3, 0.4),
     "RAPE": (0.6, 0.5, 1.0),
@@ -59,7 +59,9 @@ PRIOR = {
 }
 TOLD = {"THREAT", "HARMV", "CRIMEN", "RAPE", "SEX", "REFUSE"}
 """What the news is full of: nothing may make it worse that much of it is told."""
-OTHERS = {"THING": -0.8, "SELF": -2.0, "FOLK": 0.0, "-": 0.0}
+NAMES = {"INSULT", "SEXSLUR", "DEHUM", "CURSE", "SLUR"}
+"""What is abuse whomever it is about, even if only groups make it hate."""
+OTHERS = {"THING": -0.8, "SELF": -2.0, "FOLK": 0.3, "-": 0.0}
 TURNS = {"JUDGE": -0.7, "SAYING": -0.4, "SAYINGNOT": -0.6, "NEWS": -0.3, "POS": -0.5, "LIKE": 0.3, "MUST": 0.2}
 ALONE = {"POS": -0.3, "JUDGE": -0.3, "NEWS": -0.2, "SAYING": -0.2}
 # The most that a word may add which says nothing by itself.
@@ -107,7 +109,7 @@ def bounds(feature: str) -> tuple[float, float]:
     elif rest in {"THING", "SELF"}:
         limits = -3.0, 0.0
     elif rest in {"FOLK", "-"}:
-        limits = -1.0, 0.0 if concept in TOLD else 1.0
+        limits = -0.5 if concept in NAMES else -1.0, 0.0 if concept in TOLD else 1.0
     elif "+" in feature and set(feature.split("+")) <= TOLD:
         limits = 0.0, 0.2
     elif concept in PRIOR and not rest and concept in TOLD:

@@ -237,7 +237,7 @@ class _Sentence:
     def _about_oneself(self, event: Event) -> bool:
         last = None
         for other in self._piece:
-            if other.concept in {"SELF", "GROUP"} and other.start < event.start:
+            if other.concept in {"SELF", "GROUP"} and other.start <= event.start:
                 last = other
         return last is not None and last.concept == "SELF" and event.start - last.end <= _OWN
 
