@@ -29,6 +29,8 @@ RefOption = Annotated[
 ]
 
 
+_STORE = "Look at 'greffier db status', the keys in .greffier and their disk."
+
 explained = partial(
     explaining,
     remedies=(
@@ -36,13 +38,13 @@ explained = partial(
         Remedy(NotFound, "Look at the list for its id."),
         Remedy(
             PrivacyUnavailable,
-            "Check the files in .greffier and their disk, then repeat the command.",
+            "Look at 'greffier db status' and the disk of .greffier, then repeat the command.",
             Exit.UNAVAILABLE,
         ),
-        Remedy(ContentUnavailable, "Check .greffier/content.db, its keys and their disk.", Exit.UNAVAILABLE),
-        Remedy(KeyStoreUnavailable, "Check .greffier/state.db and its disk.", Exit.UNAVAILABLE),
+        Remedy(ContentUnavailable, _STORE, Exit.UNAVAILABLE),
+        Remedy(KeyStoreUnavailable, _STORE, Exit.UNAVAILABLE),
         Remedy(
-            JournalUnavailable, "Check .greffier/journal.db and its disk; nothing happens unrecorded.", Exit.UNAVAILABLE
+            JournalUnavailable, "Look at 'greffier db status' and the disk of .greffier; nothing happens unrecorded.", Exit.UNAVAILABLE
         ),
         Remedy(OSError, "Check the file and its permissions.", Exit.UNAVAILABLE),
     ),

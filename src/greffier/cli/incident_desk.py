@@ -46,7 +46,8 @@ def desk(workspace: Path, as_json: bool) -> Iterator[tuple[WorkspacePaths, SqlIn
     except ConfigError as error:
         fail(error.reason, error.remedy, code=Exit.CONFIG, as_json=as_json)
     except (IncidentsUnavailable, PrivacyUnavailable, JournalUnavailable, OSError) as error:
-        fail(str(error), "Check the files in .greffier and their disk.", code=Exit.UNAVAILABLE, as_json=as_json)
+        remedy = "Look at 'greffier db status' and the disk of .greffier."
+        fail(str(error), remedy, code=Exit.UNAVAILABLE, as_json=as_json)
 
 
 def _open(paths: WorkspacePaths) -> SqlIncidents:
