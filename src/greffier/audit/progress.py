@@ -10,6 +10,8 @@ import msgspec
 
 from greffier.audit.sinks import SinkUnavailable
 
+_LONG_LINE = 4096
+
 
 class Progress(msgspec.Struct, omit_defaults=True):
     """How far a sink is.
@@ -172,8 +174,11 @@ class ProgressFile:
     def rejected(self, limit: int) -> list[Rejection]:
         """See `ProgressStore.rejected`."""
         try:
-            lines = self._rejected.read_bytes().splitlines()[-limit:] if limit else []
-            return [msgspec.json.decode(line, type=Rejection) for line in lines]
+            with self._rejected.open("rb") as file:  # the end of it: a sink may refuse without end
+                start = max(0, file.seek(0, os.SEEK_END) - (limit + 1) * _LONG_LINE)
+                file.seek(start)
+                lines = file.read().splitlines()[1 if start else 0 :]
+            return [msgspec.json.decode(line, type=Rejection) for line in lines[-limit:]] if limit else []
         except FileNotFoundError:
             return []
         except (OSError, msgspec.MsgspecError) as error:

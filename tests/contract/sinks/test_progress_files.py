@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from greffier.audit.progress import ProgressFile
+from greffier.audit.progress import ProgressFile, Rejection
 from greffier.testing.contracts.progress import Opener, ProgressContract
 
 
@@ -19,3 +19,11 @@ class TestProgressFile(ProgressContract):
         yield open_
         for one in opened:
             one.close()
+
+    def test_of_a_long_file_the_end_is_read(self, opener: Opener) -> None:
+        mine = opener()
+        assert mine.hold()
+        lines = [Rejection(seq, f"evt_{seq}", "GW-2001", "x" * 300) for seq in range(1, 400)]
+        mine.keep_rejected(lines)
+        assert mine.rejected(3) == lines[-3:]
+        assert mine.rejected(1000) == lines
