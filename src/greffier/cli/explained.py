@@ -44,7 +44,9 @@ explained = partial(
         Remedy(ContentUnavailable, _STORE, Exit.UNAVAILABLE),
         Remedy(KeyStoreUnavailable, _STORE, Exit.UNAVAILABLE),
         Remedy(
-            JournalUnavailable, "Look at 'greffier db status' and the disk of .greffier; nothing happens unrecorded.", Exit.UNAVAILABLE
+            JournalUnavailable,
+            "Look at 'greffier db status' and the disk of .greffier; nothing happens unrecorded.",
+            Exit.UNAVAILABLE,
         ),
         Remedy(OSError, "Check the file and its permissions.", Exit.UNAVAILABLE),
     ),
