@@ -25,6 +25,7 @@ _EMAIL = re2.compile(r"(?i)[a-z0-9._%+-]+@(?:[a-z0-9-]+\.)+[a-z]{2,24}")
 _IBAN = re2.compile(r"(?i)\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11,30}\b")
 _IP = re2.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")
 _WALLET = re2.compile(r"(?i)\b0x[0-9a-f]{40}\b|\bbc1[a-z0-9]{25,60}\b")
+_HOST = re2.compile(r"(?i)[a-z0-9-]+(?:\.[a-z0-9-]+)+|localhost")
 _SCORE = 0.9
 
 Target = tuple[str, str, int, int]
@@ -85,29 +86,18 @@ class _Named:
     """The targets that some texts name."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        joined = "\n".join(texts)
-        self._text = joined.lower()
-        self._targets = frozenset((kind, form) for kind, form, _, _ in targets(joined))
+        joined = Text("\n".join(texts))
+        self._targets = frozenset((kind, form) for kind, form, _, _ in targets(joined.text))
+        self._hosts = frozenset(match.group().decode().lower() for match in _HOST.finditer(joined.data))
 
     def names(self, kind: str, form: str) -> bool:
-        """Whether the target is named, with or without what surrounds an address; a host also by a parent of it."""
+        """Whether the target is named; a host also without what surrounds an address, and by a parent of it."""
         if (kind, form) in self._targets:
             return True
         if kind != "host":
-            return kind != "iban" and form in self._text
+            return False
         parts = form.split(".")
-        return any(_stands(".".join(parts[at:]), self._text) for at in range(max(1, len(parts) - 1)))
-
-
-def _stands(host: str, text: str) -> bool:
-    """Whether a host stands in a text by itself, not as the end of a longer name."""
-    at = text.find(host)
-    while at >= 0:
-        before, after = text[at - 1 : at], text[at + len(host) : at + len(host) + 1]
-        if not (before.isalnum() or before in {"-", "."}) and not (after.isalnum() or after == "-"):
-            return True
-        at = text.find(host, at + 1)
-    return False
+        return any(".".join(parts[at:]) in self._hosts for at in range(max(1, len(parts) - 1)))
 
 
 def targets(text: str) -> Iterator[Target]:

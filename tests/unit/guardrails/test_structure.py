@@ -241,6 +241,19 @@ def test_the_size_of_pieces_is_the_size_of_the_whole(pieces: list[str]) -> None:
     assert bool(length.exceeded(size)) == bool(length.examine(Passage("".join(pieces))))
 
 
+def test_a_megabyte_of_figures_and_quotations_is_no_trap() -> None:
+    source = " ".join(f"{at} words of the source say so" for at in range(10_000, 35_000))
+    answer_ = " ".join(f'"{at} words of the source say so" {at + 50_000}' for at in range(10_000, 25_000))
+    found = list(Grounding(GroundingSettings(), (source,)).examine(answer_))
+    assert {f.type for f in found} == {"ungrounded_figure"}
+    assert len(found) == 15_000
+
+
+def test_numbers_of_lists_are_no_figures() -> None:
+    text = "10. first\n   11) second\n\t12. third\ncosts 13. No"
+    assert [text[f.start : f.end] for f in Grounding(GroundingSettings(), ("",)).examine(text)] == ["13"]
+
+
 NUMBERS = st.integers(10, 10**9)
 
 

@@ -139,3 +139,12 @@ async def test_plain_answers_and_screens_without_the_rule_are_not_looked_at(gran
     assert isinstance(ruling, Allow)
     assert "untrusted_argument" not in {f.type for f in ruling.findings}
     assert not Guard({"default": ScreenSettings()}).screen("default").watches_arguments
+
+
+async def test_a_megabyte_of_addresses_is_no_trap(grant: Grant) -> None:
+    page = " ".join(f"https://h{at}.shop.example/a" for at in range(30_000))
+    screened = await asked(grant, conversation(Message("user", "Read it."), Message("tool", page, tool_call_id="1")))
+    called = calling(urls=[f"https://x.h{at}.shop.example/b" for at in range(10_000)])
+    ruling = await GUARD.screen_output(called, screened)
+    assert isinstance(ruling, Deny)
+    assert sum(f.type == "untrusted_argument" for f in ruling.findings) == 10_000

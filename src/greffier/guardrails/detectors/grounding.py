@@ -10,6 +10,7 @@ that the model worked out (a sum, a share) stand nowhere and are found: let a ru
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+import ahocorasick
 import re2
 
 from greffier.core.rulings import Finding
@@ -39,6 +40,8 @@ _SCALES = {
 _FEWEST_DIGITS = 2
 _THREE = 3
 _LONGEST_READING = 40
+_FEW = 8
+_DEEPEST_INDENT = 40
 
 
 class Grounding:
@@ -67,17 +70,31 @@ class Grounding:
             yield from self._numbers(text, wrapped)
 
     def _quotes(self, text: str, wrapped: Text) -> Iterator[Finding]:
+        quoted: list[tuple[int, int, list[str]]] = []
         for match in _QUOTED.finditer(wrapped.data):
             group = next(number for number in _GROUPS if match.start(number) >= 0)
             start, end = wrapped.point(match.start(group)), wrapped.point(match.end(group))
-            quoted = text[start:end]
-            if len(quoted.split()) < self._settings.min_words:
-                continue
-            if self._letters is None:
-                self._letters = "\n".join(_letters(source) for source in self._sources)
-            pieces = [piece for piece in map(_letters, _SHORTENED.split(quoted)) if piece]
-            if not all(piece in self._letters for piece in pieces):
+            if len(text[start:end].split()) >= self._settings.min_words:
+                pieces = map(_letters, _SHORTENED.split(text[start:end]))
+                quoted.append((start, end, [piece for piece in pieces if piece]))
+        if not quoted:
+            return
+        known = self._known({piece for _, _, pieces in quoted for piece in pieces})
+        for start, end, pieces in quoted:
+            if not known.issuperset(pieces):
                 yield Finding(self.name, "ungrounded_quote", start, end, 0.9, rule="quote")
+
+    def _known(self, pieces: set[str]) -> set[str]:
+        """Those that stand in a source; all are looked for in one pass, however many there are."""
+        if self._letters is None:
+            self._letters = "\n".join(_letters(source) for source in self._sources)
+        if len(pieces) <= _FEW:
+            return {piece for piece in pieces if piece in self._letters}
+        automaton = ahocorasick.Automaton()
+        for piece in pieces:
+            automaton.add_word(piece, piece)
+        automaton.make_automaton()
+        return {piece for _, piece in automaton.iter(self._letters)}
 
     def _numbers(self, text: str, wrapped: Text) -> Iterator[Finding]:
         for start, end in _figures(text, wrapped):
@@ -115,10 +132,15 @@ def _figures(text: str, wrapped: Text) -> Iterator[tuple[int, int]]:
             continue
         if end < len(text) and (text[end].isalpha() or text[end] == "_") and not text[end:].startswith(("€", "h", "k")):
             continue
-        opens = start == 0 or text[:start].rstrip(" \t")[-1:] in {"", "\n"}
-        if opens and text[end : end + 1] in {".", ")"}:
+        if _opens_line(text, start) and text[end : end + 1] in {".", ")"}:
             continue
         yield start, end
+
+
+def _opens_line(text: str, start: int) -> bool:
+    """Whether only an indentation stands before; further left than that nobody looks."""
+    indent = text[max(0, start - _DEEPEST_INDENT) : start]
+    return not indent.rsplit("\n", maxsplit=1)[-1].strip(" \t") and ("\n" in indent or len(indent) == start)
 
 
 def _all_readings(source: str) -> Iterator[str]:
