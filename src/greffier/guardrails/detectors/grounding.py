@@ -75,8 +75,8 @@ class Grounding:
             group = next(number for number in _GROUPS if match.start(number) >= 0)
             start, end = wrapped.point(match.start(group)), wrapped.point(match.end(group))
             if len(text[start:end].split()) >= self._settings.min_words:
-                pieces = map(_letters, _SHORTENED.split(text[start:end]))
-                quoted.append((start, end, [piece for piece in pieces if piece]))
+                shortened = map(_letters, _SHORTENED.split(text[start:end]))
+                quoted.append((start, end, [piece for piece in shortened if piece]))
         if not quoted:
             return
         known = self._known({piece for _, _, pieces in quoted for piece in pieces})
