@@ -133,3 +133,24 @@ def test_a_long_text_costs_no_more_than_its_parts_find() -> None:
         Passage(text="The weather is fine today. " * 400 + sentence + "Nothing else happened. " * 400)
     )
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "you stupid idiot ",
+        '"women are scum" ',
+        "stupididiotscum",
+        "women, not stupid; ",
+        "a*** ",
+        "idiot.\n",
+        "f u c k ",
+        "'",
+    ],
+)
+def test_long_hostile_texts_are_read_to_the_end(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    found = TOXICITY.examine(Passage(text=text))
+    assert all(0 <= finding.start < finding.end <= len(text) for finding in found)
+    if "stupid" in piece.split():
+        assert found[-1].end > len(text) - 300

@@ -38,11 +38,29 @@ _AFTER: Final = 80
 _QUOTES: Final = re2.compile(
     "[\"\u201c\u201d\u201e\u00ab\u00bb`]|(?:^|[\\s(:])['\u2018\u201a]|['\u2019](?:$|[\\s).,:;!?])"
 )
-_NEW_CLAUSE: Final = re2.compile(
-    "(?i)[,;] ?(also|so|und|and|aber|but|y|e|et|en|donc|quindi|dus|mais|pero|ma|maar|por|denn|weil|because|want|omdat"
-    "|car|parce|they|sie|il|ils|elles|ze|loro|ellos|sono|son|i|we|you|je|hay|bisogna|man|on)\\b"
+_LINKS: Final = frozenset(
+    (
+        *(
+            "that",
+            "to",
+            "or",
+            "of",
+            "nor",
+            "even",
+            "especially",
+            "dass",
+            "daß",
+            "zu",
+            "als",
+            "wie",
+            "um",
+            "vor",
+            "oder",
+        ),
+        *("que", "qu", "de", "ou", "ni", "o", "che", "di", "né", "dat", "om", "te", "noch"),
+    )
 )
-"""What a negation does not reach over."""
+"""Words behind a comma that carry a negation on."""
 
 TARGETS: Final = ("GROUP", "YOU", "THEM", "FOLK", "THING", "SELF")
 TURNS: Final = ("LIKE", "MUST", "POS", "JUDGE", "SAYING", "NEWS")
@@ -91,12 +109,12 @@ class ToneReader:
         return held, [reading for start, end in stretches for reading in self._stretch(page, start, end)]
 
     def _stretch(self, page: Page, start: int, end: int) -> Iterator[Reading]:
-        quotes = _quoted(page.text, start, end)
+        quotes = _quoted(page.text[start:end], start)
         pieces = list(_pieces(self.words.events(page, start, end), page.borders))
         groups = [any(event.concept == "GROUP" for event in piece) for piece in pieces]
         for at, piece in enumerate(pieces):
             beside = (at > 0 and groups[at - 1]) or (at + 1 < len(groups) and groups[at + 1])
-            features = frozenset(_Sentence(page, piece, quotes, self.words.harms).features(beside=beside))
+            features = frozenset(_Sentence(page, piece, _over(quotes, piece), self.words.harms).features(beside=beside))
             stop = max(event.end for event in piece)
             while stop < end and page.text[stop].isalnum():
                 stop += 1  # the rest of a word whose beginning is in the lexicon
@@ -121,7 +139,8 @@ class _Sentence:
         self._quotes = quotes
         self._harms = harms
         self._stop = piece[-1].end
-        self._tail = page.text[self._stop : page.border(self._stop)][-_BEFORE:]
+        border = page.border(self._stop)
+        self._tail = page.text[max(self._stop, border - _BEFORE) : border]
         self._asks = "?" in self._tail
         self._nots = [event for event in piece if event.concept in {"NOT", "NOBODY"}]
         self._denied = [event for event in self._nots if event.concept == "NOT"]
@@ -191,8 +210,7 @@ class _Sentence:
         if event.final or any(0 < event.start - only.start <= _AFTER for only in self._onlys):
             return False
         return any(
-            no.end <= event.start <= no.end + _BEFORE and not _NEW_CLAUSE.search(self._text, no.end, event.start)
-            for no in nots
+            no.end <= event.start <= no.end + _BEFORE and _one_clause(self._text[no.end : event.start]) for no in nots
         )
 
     def _late(self, event: Event) -> bool:
@@ -242,6 +260,15 @@ class _Sentence:
         return last is not None and last.concept == "SELF" and event.start - last.end <= _OWN
 
 
+def _one_clause(between: str) -> bool:
+    """Whether a negation reaches over what stands between it and a word."""
+    rest = between.replace(";", ",").rpartition(",")
+    if not rest[1]:
+        return True
+    words = rest[2].replace("'", " ").replace("\u2019", " ").split()
+    return not words or words[0].lower() in _LINKS
+
+
 def _together(concepts: Sequence[str]) -> Iterator[str]:
     kinds = sorted(set(concepts))
     for index, one in enumerate(kinds):
@@ -265,16 +292,22 @@ def _pieces(events: Sequence[Event], borders: Sequence[int]) -> Iterator[list[Ev
         yield piece
 
 
-def _quoted(text: str, first: int, last: int) -> list[tuple[int, int]]:
+def _quoted(text: str, offset: int) -> list[tuple[int, int]]:
     """Return stretches between quotation marks of one line."""
-    marks = [match.start() for match in _QUOTES.finditer(text, first, last)]
+    marks = [match.start() for match in _QUOTES.finditer(text)]
     spans = []
     index = 0
     while index + 1 < len(marks):
         start, end = marks[index], marks[index + 1]
         if end - start <= LONGEST and "\n" not in text[start:end]:
-            spans.append((start, end))
+            spans.append((start + offset, end + offset))
             index += 2
         else:
             index += 1
     return spans
+
+
+def _over(quotes: Sequence[tuple[int, int]], piece: Sequence[Event]) -> Sequence[tuple[int, int]]:
+    """Return the quotations that a piece lies in or holds."""
+    first = bisect_right(quotes, (piece[0].start - LONGEST, 0))
+    return quotes[first : bisect_right(quotes, (piece[-1].end, 0))]

@@ -33,6 +33,8 @@ _SHARE: Final = 0.7
 """A text is in every language that has this share of the votes of the first."""
 _LEAST: Final = 4
 """Least length (letters) of a word that is searched for a disguised one."""
+_MOST: Final = 40
+"""Longer words are no words."""
 _LOOKED_AT: Final = 120
 """Unknown words of a stretch that are searched for disguised ones."""
 LONGEST: Final = 240
@@ -86,7 +88,7 @@ class Page:
         codes = code_points(text)
         self.text = text
         self.plain, origin = squeeze(unleet(fold_codes(codes)))
-        self.places: list[int] = origin.tolist()
+        self.places = origin.data
         self.borders: list[int] = (np.flatnonzero(_END.take(codes, mode="clip")) + 1).tolist()
 
     def border(self, place: int) -> int:
@@ -215,7 +217,7 @@ class ToneWords:
         def note(at: int, length: int, meanings: Meaning) -> None:
             begin = places[first + at - 1]
             stop = places[min(first + at + length - 1, len(places)) - 1] + 1
-            torn = stop - begin > length and bool(_CLAUSE.search(page.text, begin, stop))
+            torn = stop - begin > length and bool(_CLAUSE.search(page.text[begin:stop]))
             for concept, languages in meanings:
                 if not torn or _plain(concept) not in self._rank:  # "Oh fuck, the milk" is no phrase of contempt
                     found.append((begin, stop, concept, languages))
@@ -262,7 +264,7 @@ class ToneWords:
 def _unknown(plain: str, known: Collection[int]) -> Iterator[tuple[int, str]]:
     at, looked = 1, 0
     for word in plain.split():
-        if len(word) >= _LEAST and at not in known:
+        if _LEAST <= len(word) <= _MOST and at not in known:
             looked += 1
             if looked > _LOOKED_AT:
                 return

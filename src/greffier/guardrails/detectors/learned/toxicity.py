@@ -39,7 +39,7 @@ class Toxicity:
         return {"toxicity": _probability(max(margins, default=self._bias))}
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
-        """Return a finding for every sentence above the threshold."""
+        """Return a finding for every run of sentences above the threshold."""
         return self.examine_closely(passage) if self.asks(passage) else ()
 
     def asks(self, passage: Passage) -> bool:
@@ -51,20 +51,33 @@ class Toxicity:
         held, readings = self._reader.read(passage.text)
         if not self._reader.words.worth_reading(held, len(passage.text)):
             return ()
-        found = []
-        for reading in readings:
+        found: list[Finding] = []
+        last = -1
+        for index, reading in enumerate(readings):
             margin = self._margin(reading)
-            if margin >= 0:
-                found.append(
-                    Finding(
-                        detector=self.name,
-                        type="toxicity",
-                        start=reading.start,
-                        end=reading.end,
-                        score=_probability(margin),
-                        rule=self._reason(reading),
-                    )
+            if margin < 0:
+                continue
+            finding = Finding(
+                detector=self.name,
+                type="toxicity",
+                start=reading.start,
+                end=reading.end,
+                score=_probability(margin),
+                rule=self._reason(reading),
+            )
+            if found and last == index - 1:  # sentences in a row are one finding, with the worst one's reason
+                before = found.pop()
+                worst = max(before, finding, key=lambda one: one.score)
+                finding = Finding(
+                    detector=self.name,
+                    type="toxicity",
+                    start=before.start,
+                    end=reading.end,
+                    score=worst.score,
+                    rule=worst.rule,
                 )
+            found.append(finding)
+            last = index
         return tuple(found)
 
     def _margin(self, reading: Reading) -> float:
