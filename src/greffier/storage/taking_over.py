@@ -3,6 +3,8 @@
 The ledger of erasures does so by itself (`greffier.storage.erasures`).
 """
 
+import logging
+
 import msgspec
 
 from greffier.audit.progress import ProgressFile, SinkTaken
@@ -10,6 +12,8 @@ from greffier.config.paths import WorkspacePaths
 from greffier.storage.incidents import SqliteIncidents
 from greffier.storage.reviews import SqliteReviewStore
 from greffier.storage.stores import Stores
+
+log = logging.getLogger(__name__)
 
 _MOST_REJECTED = 100_000
 
@@ -40,6 +44,7 @@ def take_over(paths: WorkspacePaths, stores: Stores) -> Taken:
         IncidentsUnavailable: The register, or its file, cannot be used.
         ReviewsUnavailable: The reviews, or their file, cannot be used.
         SinkUnavailable: A cursor, or its file, cannot be used.
+        JournalUnavailable: It cannot be told which journal the cursors are of.
         OSError: A file cannot be moved.
     """
     return Taken(_incidents(paths, stores), _reviews(paths, stores), _sinks(paths, stores))
@@ -71,12 +76,22 @@ def _reviews(paths: WorkspacePaths, stores: Stores) -> int:
 
 
 def _sinks(paths: WorkspacePaths, stores: Stores) -> int:
+    files = sorted(paths.sinks.glob("*.json"))
+    if not files:
+        return 0
+    reader = stores.reader()
+    try:
+        size = reader.size()
+    finally:
+        reader.close()
     count = 0
-    for file in sorted(paths.sinks.glob("*.json")):
+    for file in files:
         filed, state = ProgressFile(paths.sinks, file.stem), stores.progress(file.stem)
         try:
             progress = filed.load()
-            if progress is not None and state.load() is None:
+            if progress is not None and progress.cursor > size:  # of the journal in a file, before there was a database
+                log.warning("sink %s begins anew: its cursor is of another journal", file.stem)
+            elif progress is not None and state.load() is None:
                 state.keep_rejected(filed.rejected(_MOST_REJECTED))
                 state.save(progress)
                 count += 1

@@ -166,8 +166,11 @@ def test_what_earlier_versions_kept_in_files_moves_into_the_database(
     filed.close()
     refusal = Rejection(3, "evt_3", "GW-2001", "no such field")
     cursor = ProgressFile(depot.paths.sinks, "siem")
+    depot.append(10)
     assert cursor.hold()
     cursor.save(Progress(cursor=7, rejected=1))
+    foreign = ProgressFile(depot.paths.sinks, "archive")
+    foreign.save(Progress(cursor=7_000))  # of the journal in a file, before there was a database
     cursor.keep_rejected([refusal])
     cursor.close()
 
@@ -181,6 +184,9 @@ def test_what_earlier_versions_kept_in_files_moves_into_the_database(
     assert reviews.list() == (REVIEW, decided)
     assert state.load() == Progress(cursor=7, rejected=1)
     assert state.rejected(10) == [refusal]
+    other = open_progress(depot.paths, "archive")
+    assert other.load() is None
+    other.close()
     for opened in (incidents, reviews, state):
         opened.close()
     assert depot.run("db", "upgrade")["taken_over"] == {"incidents": 0, "reviews": 0, "sinks": 0}
@@ -246,6 +252,12 @@ def test_a_copy_of_the_database_restores_into_an_empty_one(
     content = open_content(depot.paths)
     part = asyncio.run(content.put("acme", "req_1", {"prompt": b"planted"}))["prompt"][0]
     content.close()
+    register = open_incidents(depot.paths)
+    register.save(an_incident(), by="os:olga", at_ms=1)
+    register.close()
+    reviews = open_reviews(depot.paths)
+    reviews.open(REVIEW)
+    reviews.close()
     depot.run("db", "backup", str(tmp_path / "copy"), "--content-keys", str(tmp_path / "keys.dump"))
     assert "empty" in depot.run("db", "restore", str(tmp_path / "copy"), code=4)["error"]["message"]
 
@@ -266,6 +278,12 @@ def test_a_copy_of_the_database_restores_into_an_empty_one(
     other.seal()
     assert other.run("audit", "verify")["ok"] is True
     assert other.run("db", "status")["may_change_journal"] is False
+    register = open_incidents(other.paths)
+    assert register.all() == [an_incident()]
+    register.close()
+    reviews = open_reviews(other.paths)
+    assert reviews.decide(REVIEW.id, "approved", by="os:rita", reason="", now_ms=1500).decision == "approved"
+    reviews.close()
 
 
 def test_sqlite_is_copied_under_load_and_put_back(tmp_path: Path) -> None:
