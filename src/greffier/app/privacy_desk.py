@@ -1,6 +1,7 @@
 """Open everything that data protection works with, for the command line and the start of the platform."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -132,7 +133,8 @@ def open_office(paths: WorkspacePaths) -> Iterator[Office]:
         erasures = open_erasures(paths)
         stack.callback(erasures.close)
         if erasures.returned:  # the database went back in time, and nobody has noticed before us
-            _replay(paths, content, erasures)
+            with ThreadPoolExecutor(1) as apart:  # whoever opens the office may run an event loop, as recording does
+                apart.submit(_replay, paths, content, erasures).result()
         yield Office(
             paths=paths,
             content=content,
