@@ -289,7 +289,7 @@ class Shipper:
     async def close(self) -> None:
         """Release the sink and let another shipper take over."""
         await self._sink.close()
-        self._state.close()
+        await asyncio.to_thread(self._state.close)  # says goodbye to a database
         self.leading = False
         self._load = None
 
