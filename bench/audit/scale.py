@@ -252,7 +252,8 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     rows = [shown(run) for run in runs]
     lines = [HEADING, f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
     lines += [f"| {' | '.join(row.values())} |" for row in rows]
-    return "\n".join(lines) + "\n" + NOTES
+    notes = [f"- {run['store']}, {run['events']:,}: {run['note']}" for run in runs if run["note"]]
+    return "\n".join([*lines, NOTES.rstrip("\n"), *notes]) + "\n"
 
 
 def shown(run: dict[str, Any]) -> dict[str, str]:
@@ -288,6 +289,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=10 * MILLION)
     parser.add_argument("--store", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"])
     parser.add_argument("--days", type=int, default=10, help="partitions of the journal on PostgreSQL")
+    parser.add_argument("--note", default="", help="what a reader should know about this run")
     parser.add_argument("--work", type=Path, default=None, help="where the journal and the log are made")
     parser.add_argument("--output", type=Path, default=HERE, help="where results.json and RESULTS.md are")
     options = parser.parse_args()
@@ -298,7 +300,7 @@ def main() -> None:
             made = postgresql(Path(folder)) if name == "postgresql" else sqlite(Path(folder))
             with made as store:
                 run = measure(store, options.events, options.days if name == "postgresql" else 1)
-        results[f"{name}-{options.events}"] = run
+        results[f"{name}-{options.events}"] = run | {"note": options.note}
         options.output.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
         (options.output / "RESULTS.md").write_text(page(results))
