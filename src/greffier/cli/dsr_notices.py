@@ -24,10 +24,15 @@ from greffier.governance.privacy.telling import put
 _MS = 1000
 
 
-def notices(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+def notices(
+    request_id: Annotated[str, typer.Argument(help="Only this request's notices.", metavar="[ID]")] = "",
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
     """List what recipients are still to be told, by us or by a person. Exit 1 where a delivery has failed."""
     with explained(as_json), open_office(state_of(workspace)) as office:
-        waiting = [(request.id, one) for request in office.requests.telling() for one in request.notices]
+        open_requests = [one for one in office.requests.telling() if request_id in {"", one.id}]
+        waiting = [(request.id, one) for request in open_requests for one in request.notices]
     rows = [{"request": name} | row(notice) for name, notice in waiting if notice.state == "queued"]
     if as_json:
         print_json(rows)
