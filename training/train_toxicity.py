@@ -80,7 +80,7 @@ def prior(feature: str) -> float:
     elif '"' in feature:
         worth = -0.3 if "SAYING" in feature else 0.0
     elif "+" in feature:
-        worth = 0.2
+        worth = 0.6 if set(feature.split("+")) <= NAMES else 0.2
     elif "&" in feature:
         turn = feature.rpartition("&")[2]
         told = turn == "NEWS" and feature.partition("&")[0].partition("|")[0] in TOLD

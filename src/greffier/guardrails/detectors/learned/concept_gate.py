@@ -6,7 +6,7 @@ of all positive weights between the concepts near each other bounds every window
 of a text. The bound is sound: where it says no, the model would have found nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from re import escape
 from typing import Final
@@ -121,19 +121,23 @@ class ConceptScan:
         lexicon: Words and phrases.
         markers: Literal strings.
         shapes: Marks of each kind that the models see; the empty text for a kind that every text holds.
-        watched: Words of a model that has features of its own and only asks whether one of them is there.
+        watched: Words, and concepts (bits), of a model that has features of its own and only asks which of them occur.
     """
 
     def __init__(
-        self, lexicon: Lexicon, markers: Markers, shapes: Sequence[Sequence[str]], watched: Lexicon | None = None
+        self,
+        lexicon: Lexicon,
+        markers: Markers,
+        shapes: Sequence[Sequence[str]],
+        watched: Mapping[str, int] | None = None,
     ) -> None:
         self._always = sum(1 << number for number, marks in enumerate(shapes) if "" in marks)
         self._marks = tuple((1 << number, mark) for number, marks in enumerate(shapes) for mark in marks if mark)
         self.size = len(lexicon.concepts) + len(markers.concepts)
         self._seen = (1 << self.size) - 1
         bits = {key: sum(1 << concept for concept in concepts) for key, concepts in lexicon.meanings.items()}
-        for key, concepts in watched.meanings.items() if watched else ():
-            bits[key] = bits.get(key, 0) | sum(1 << (self.size + concept) for concept in concepts)
+        for key, known in (watched or {}).items():
+            bits[key] = bits.get(key, 0) | known << self.size
         self._words = ahocorasick.Automaton()
         for key, concepts_of in bits.items():
             self._words.add_word(key, (len(key) - 2, concepts_of))

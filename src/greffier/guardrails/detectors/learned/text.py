@@ -41,6 +41,16 @@ def _fold_code(code: int) -> int:
 _FOLD: Final[Codes] = np.array([_fold_code(code) for code in range(_TABLE_SIZE)], dtype=np.uint32)
 
 
+class _Folding(dict[int, str]):
+    """The table for `str.translate`: quick for single words, where arrays are slow."""
+
+    def __missing__(self, code: int) -> str:
+        return " "
+
+
+_FOLDING: Final = _Folding(enumerate(map(chr, _FOLD.tolist())))
+
+
 def code_points(text: str) -> Codes:
     """Return the text's code points as an array."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -161,7 +171,7 @@ def lexicon_key(entry: str) -> str:
     """Return what the automaton matches: a leading space, and a trailing one unless the entry is a prefix."""
     if entry == "@":
         return entry
-    words = " ".join(fold(entry.rstrip("*").replace("_", " ")).split())
+    words = " ".join(entry.rstrip("*").translate(_FOLDING).split())
     return f" {words}" if entry.endswith("*") else f" {words} "
 
 

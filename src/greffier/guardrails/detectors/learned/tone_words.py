@@ -16,7 +16,6 @@ import re2
 
 from greffier.guardrails.detectors.learned.disguise import Disguises, Meaning
 from greffier.guardrails.detectors.learned.text import (
-    Lexicon,
     code_points,
     fold_codes,
     lexicon_key,
@@ -152,14 +151,15 @@ class ToneWords:
             for language, words in languages.items():
                 bit = 1 << LANGUAGES.index(language)
                 for word in words:
+                    key = lexicon_key(word)
                     if concept == _VOTE:
-                        _add(entries, word, f"{_VOTE}{language}", _EVERY)
+                        _add(entries, key, f"{_VOTE}{language}", _EVERY)
                     elif concept in self._rank and "_" in word and nots[language] & set(word.split("_")):
-                        _add(entries, word, f"{concept}{_FINAL}", _EVERY)
+                        _add(entries, key, f"{concept}{_FINAL}", _EVERY)
                     else:
                         alone = concept not in self._rank or len(word.strip("*")) <= _SHORT
-                        _add(entries, word, concept, bit if alone else _EVERY)
-                    _add(own, word, concept, bit)
+                        _add(entries, key, concept, bit if alone else _EVERY)
+                    _add(own, key, concept, bit)
         return entries, own
 
     def _index(self, own: Entries, ordinary: Collection[str]) -> Disguises:
@@ -276,8 +276,8 @@ def _plain(name: str) -> str:
     return name.rstrip(_FINAL)
 
 
-def _add(entries: Entries, word: str, concept: str, languages: int) -> None:
-    known = entries.setdefault(lexicon_key(word), {})
+def _add(entries: Entries, key: str, concept: str, languages: int) -> None:
+    known = entries.setdefault(key, {})
     known[concept] = known.get(concept, 0) | languages
 
 
@@ -286,8 +286,14 @@ def _likely(votes: Mapping[str, int]) -> int:
     return sum(1 << at for at, language in enumerate(LANGUAGES) if votes[language] >= _SHARE * most)
 
 
-def watched_words(lexicons: Path) -> Lexicon:
-    """Return the words of `ToneWords.watched`, in the same order, for the scan that all models share."""
+def watched_words(lexicons: Path) -> dict[str, int]:
+    """Return the literals of `ToneWords.watched` and their concepts (bits), for the scan that all models share."""
     sections = read_sections(lexicons / "toxic.txt")
     sections["GROUP"] = read_sections(lexicons / "tone.txt")["GROUP"]
-    return Lexicon(sections, "")
+    watched: dict[str, int] = {}
+    for number, languages in enumerate(sections.values()):
+        for words in languages.values():
+            for word in words:
+                key = lexicon_key(word)
+                watched[key] = watched.get(key, 0) | 1 << number
+    return watched
