@@ -32,12 +32,12 @@ def test_a_quick_run_measures_and_writes_the_page(tmp_path: Path) -> None:
 
 def test_the_evidence_is_measured_on_both_stores(tmp_path: Path) -> None:
     scale = RUN.parent / "audit" / "scale.py"
-    command = [sys.executable, str(scale), "--events", "2048", "--days", "2", "--output", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    command = [sys.executable, str(scale), "--events", "512", "--days", "2", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=230, check=False)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "results.json").read_text())
-    assert {run["events"] for run in results.values()} == {2048}
-    assert "drop" in results["postgresql-2048"]["steps"]
+    assert {run["events"] for run in results.values()} == {512}
+    assert "drop" in results["postgresql-512"]["steps"]
     page = (tmp_path / "RESULTS.md").read_text()
-    assert "| PostgreSQL | 2,048 | 2 |" in page
-    assert "| SQLite | 2,048 | 1 |" in page
+    assert "| PostgreSQL | 512 | 2 |" in page
+    assert "| SQLite | 512 | 1 |" in page
