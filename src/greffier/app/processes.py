@@ -1,4 +1,4 @@
-"""Small facts about processes: die with the parent, open many files, hand the GIL over quickly, collect rarely."""
+"""Small facts about processes: die with the parent, open many files, collect rarely."""
 
 import ctypes
 import gc
@@ -8,7 +8,6 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
-_SWITCH_INTERVAL_S = 0.0005
 _YOUNG_OBJECTS = 20_000  # a few hundred requests' worth; Python's default of 700 is less than one request makes
 
 
@@ -25,11 +24,6 @@ def raise_file_limit() -> None:
     """Take as many file descriptors as the hard limit allows: each caller and each upstream connection needs one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def hand_over_quickly() -> None:
-    """Let the journal's writer thread take the GIL within half a millisecond of asking, instead of Python's five."""
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
 
 def collect_rarely() -> None:

@@ -18,7 +18,7 @@ import uvloop
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.app.front_door import FrontDoor
 from greffier.app.plant import Plant
-from greffier.app.processes import collect_rarely, die_with_parent, hand_over_quickly, raise_file_limit
+from greffier.app.processes import collect_rarely, die_with_parent, raise_file_limit
 from greffier.app.serving import Server
 from greffier.app.spending import spent_this_month
 from greffier.app.wiring import recall_spend
@@ -125,7 +125,6 @@ def run(workspace: Path, listener: socket.socket, ready: int) -> None:
     """
     die_with_parent(int(os.environ[_PARENT]))
     raise_file_limit()
-    hand_over_quickly()
     share(Path(os.environ[FOLDER]))
     number, workers = int(os.environ[_NUMBER]), int(os.environ[_WORKERS])
     try:
