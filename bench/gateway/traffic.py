@@ -67,7 +67,7 @@ class Generator:
         self._body.write_bytes(body)
         command = ["taskset", "-c", self._cpu, str(self._program), str(target.port), target.path, str(self._body)]
         command += [f"{seconds:g}", f"{rate:g}", str(connections), *target.headers]
-        environment = dict(os.environ)
+        environment = {name: value for name, value in os.environ.items() if name != "LOAD_KEYS"}
         if target.keys is not None:
             environment["LOAD_KEYS"] = str(target.keys)
         before = self._clocks(target)
