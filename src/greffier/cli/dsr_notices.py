@@ -31,8 +31,8 @@ def notices(
 ) -> None:
     """List what recipients are still to be told, by us or by a person. Exit 1 where a delivery has failed."""
     with explained(as_json), open_office(state_of(workspace)) as office:
-        open_requests = [one for one in office.requests.telling() if request_id in {"", one.id}]
-        waiting = [(request.id, one) for request in open_requests for one in request.notices]
+        requests = [office.requests.get(request_id)] if request_id else office.requests.telling()
+        waiting = [(request.id, one) for request in requests for one in request.notices]
     rows = [{"request": name} | row(notice) for name, notice in waiting if notice.state == "queued"]
     if as_json:
         print_json(rows)

@@ -62,6 +62,7 @@ def test_recipients_of_an_erased_person_are_told_and_the_certificate_says_so(
     assert json.loads(attached.get_content())["reference"] == request
 
     assert [one["recipient"] for one in run("dsr", "notices", request)] == ["Legal Aid e.V."]
+    assert "there is no" in run("dsr", "notices", "dsr_nobody", code=1)["error"]["message"]
     assert "no notice" in run("dsr", "told", request, "--recipient", "x", "--how", "y", code=2)["error"]["message"]
     run("dsr", "told", request, "--recipient", "Legal Aid e.V.", "--how", "letter of today", person="ann")
     assert "told by letter" in run("dsr", "told", request, "--recipient", "Legal Aid e.V.", "--how", "again", code=1)[
