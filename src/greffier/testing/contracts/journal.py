@@ -111,6 +111,21 @@ class JournalContract:
         assert place.reader().size() == 2
         await journal.close()
 
+    async def test_an_event_is_on_its_way_before_the_first_wait(self, place: JournalPlace) -> None:
+        journal = place.journal()
+
+        async def told_to_stop_already() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await journal.append(make_outcome("req_1"))
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(told_to_stop_already())
+        await journal.append(make_admission())
+        assert place.reader().size() == 2
+        await journal.close()
+
     async def test_acts_without_a_request_are_kept(self, place: JournalPlace) -> None:
         journal = place.journal()
         await journal.append(Act(id=new_id("ev"), ts=1, action="key.created", actor="local:root", details={"n": 1}))
