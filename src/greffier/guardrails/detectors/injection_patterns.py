@@ -11,12 +11,7 @@ from greffier.guardrails.packs import read_pack
 
 _GAP = r"[^.!?\n]{0,40}?"
 _OTHER = r"[^\p{L}]"
-
-_PROMPT_WORDS = (  # every reveal rule needs one of these
-    "prompt|instruction|instrukt|instrucci|istruzion|instructie|anweisung|vorgabe|consigne|directive|direttiv|directric"
-    "|directiv|guideline|richtlin|richtlijn|rules|regel|regle|regla|regole|system|sistema|systeem|preamble|indicacion"
-    "|opdracht|above|before|uber|davor|dessus|precede|arriba|anterior|sopra|precedente|hierboven|boven|linee guida"
-)
+_WORD = "[0-9A-Za-z_]"  # what RE2 reads as \w; written out, Hyperscan compiles it in a hundredth of the time
 
 
 def override_patterns() -> Iterator[Pattern]:
@@ -36,7 +31,7 @@ def override_patterns() -> Iterator[Pattern]:
         yield Pattern(
             f"reveal-{lang}",
             rf"(?:^|{_OTHER})(?:{words['reveal_verbs']}){_OTHER}[^.!?\n]{{0,60}}?(?:{words['reveal_nouns']})(?:{_OTHER}|$)",
-            trigger=_PROMPT_WORDS,
+            trigger=words["reveal_nouns"].replace(r"\w", _WORD),
             also=_first_words(words["reveal_verbs"]),
             ignore_case=True,
             score=0.8,
