@@ -76,6 +76,7 @@ def open_command(
             severity=severity,
             use_cases={name: snapshot.use_case_digests[name] for name in use_case or ()},
             revision=snapshot.revision,
+            timezone=snapshot.workspace.controller.timezone if snapshot.workspace.controller else "UTC",
             law=law.version,
         )
         incident = classify(blank, law, _standings(category, suspect, None), now, reason)

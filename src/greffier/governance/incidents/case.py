@@ -56,6 +56,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
         measures: What was or will be done (Art. 33(3)(d)): containment and correction.
         fixed_ms: When a corrective measure became available.
         holds: Legal holds placed for it.
+        timezone: Where the controller was when it was opened: days and months of deadlines are counted there.
         law: Version of the law's data when it was opened.
     """
 
@@ -90,6 +91,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     reports: tuple[Report, ...] = ()
     review: str = ""
     closed_ms: int | None = None
+    timezone: str = "UTC"
     law: str = ""
 
     def has(self, category: str, *standings: Standing) -> bool:

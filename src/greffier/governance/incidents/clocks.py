@@ -1,8 +1,9 @@
-"""Compute who must be told by when. Pure arithmetic over the case and the law's data, in UTC."""
+"""Compute who must be told by when. Pure arithmetic over the case and the law's data."""
 
 import calendar
 from datetime import UTC, datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -10,6 +11,7 @@ from greffier.governance.incidents.case import Incident
 from greffier.governance.incidents.law import Clock, IncidentLaw, Term
 
 State = Literal["open", "overdue", "at_once", "waiting", "done", "done_late"]
+CLASSIFIED = "classified_at"
 _SENT = "sent:"
 
 
@@ -40,12 +42,16 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def deadlines(incident: Incident, law: IncidentLaw, now_ms: int) -> list[Deadline]:
-    """All clocks that run or ran for an incident; those due first come first."""
+    """All clocks that run for an incident or were answered; those due first come first.
+
+    What was sent stays, whatever the incident turned out to be: the register says who was told (GDPR Art. 33(5)).
+    """
+    answered = {report.clock for report in incident.reports}
     found = [
         _deadline(name, clock, incident, now_ms)
         for name, regime in law.regimes.items()
         for clock in regime.clocks
-        if runs(clock, incident)
+        if runs(clock, incident) or clock.id in answered
     ]
     order = {"at_once": 0, "overdue": 1, "open": 2, "waiting": 3, "done": 4, "done_late": 4}
     return sorted(found, key=lambda one: (order[one.state], one.due_ms or 0, one.clock))
@@ -59,8 +65,14 @@ def runs(clock: Clock, incident: Incident) -> bool:
 
 def due_ms(clock: Clock, incident: Incident) -> int | None:
     """When it must have been sent; None at once, or while no beginning is known."""
-    ends = [_end(term, begin) for term in clock.terms if (begin := _begin(term.after, clock, incident)) is not None]
-    return min(ends, default=None)
+    begins = {term: begin for term in clock.terms if (begin := _begin(term.after, clock, incident)) is not None}
+    ends = {term: _end(term, begin, incident.timezone) for term, begin in begins.items()}
+    if clock.late_classification:
+        others = [end for term, end in ends.items() if term.after != CLASSIFIED]
+        for term, begin in begins.items():
+            if term.after == CLASSIFIED and others and begin > min(others):
+                return ends[term]
+    return min(ends.values(), default=None)
 
 
 def _deadline(regime: str, clock: Clock, incident: Incident, now_ms: int) -> Deadline:
@@ -93,15 +105,17 @@ def _begin(after: str, clock: Clock, incident: Incident) -> int | None:
     if after.startswith(_SENT):  # the latest report counts: an updated one moves what follows it
         sent = [report.at_ms for report in incident.reports if report.clock == after.removeprefix(_SENT)]
         return max(sent, default=None)
-    if after == "classified_at":
+    if after == CLASSIFIED:
         said = [incident.categories[name].at_ms for name in clock.when if incident.has(name, "established")]
         return min(said, default=None)
     return {"aware_at": incident.aware_ms, "fixed_at": incident.fixed_ms}[after]
 
 
-def _end(term: Term, begin_ms: int) -> int:
-    begin = datetime.fromtimestamp(begin_ms // 1000, UTC)
-    end = add_months(begin, term.months) + timedelta(days=term.days, hours=term.hours)
+def _end(term: Term, begin_ms: int, timezone: str) -> int:
+    """Days and months are those of the place: in UTC they could end after the legal day."""
+    begin = datetime.fromtimestamp(begin_ms // 1000, UTC).astimezone(ZoneInfo(timezone))
+    day = add_months(begin, term.months) + timedelta(days=term.days)
+    end = day.astimezone(UTC) + timedelta(hours=term.hours)
     return int(end.timestamp()) * 1000 + begin_ms % 1000
 
 

@@ -31,6 +31,8 @@ class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         at_once: The law names no number: without undue delay, immediately.
         repeats: May be sent more than once.
         late_needs_reason: A late report must say why it is late.
+        late_classification: Where it stands that an incident classified only after its other terms have ended is
+            reported within the term that counts from its classification alone; empty where no such rule exists.
     """
 
     id: str
@@ -43,6 +45,7 @@ class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     at_once: bool = False
     repeats: bool = False
     late_needs_reason: bool = False
+    late_classification: str = ""
 
 
 class Regime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Each regime's deadlines, in a table: aware at, classified at, what was sent, and what must come out."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -66,6 +67,19 @@ def with_reports(case: Incident, *reports: tuple[str, str]) -> Incident:
             "2026-11-21T09:00:00Z",
             [],
             {"dora-initial": "2026-11-21T10:00:00Z", "dora-intermediate": "", "dora-final": ""},
+        ),
+        # classified as major only after the 24 hours: four hours from there, and not overdue at once (Art. 5(2))
+        (
+            ["dora_major"],
+            "2026-11-21T10:00:01Z",
+            [],
+            {"dora-initial": "2026-11-21T14:00:01Z", "dora-intermediate": "", "dora-final": ""},
+        ),
+        (
+            ["dora_major"],
+            "2026-12-03T16:00:00Z",
+            [],
+            {"dora-initial": "2026-12-03T20:00:00Z", "dora-intermediate": "", "dora-final": ""},
         ),
         # the intermediate one counts from the submission of the initial one, the final one from the latest intermediate
         (
@@ -183,6 +197,54 @@ def test_a_month_that_ends_on_a_sunday_is_not_moved() -> None:
     )
 
 
+def test_a_day_ends_where_the_controller_is() -> None:
+    # Berlin, 10 March, 23:45: the month ends with 10 April there, which is 22:00 UTC now that clocks went forward.
+    case = with_reports(incident("nis2_significant", aware="2026-03-09T12:00:00Z"), ("nis2-notification", SENT_LATE))
+    found = {one.clock: iso(one.due_ms) for one in deadlines(berlin(case), LAW, ms(AWARE))}
+    assert found["nis2-final"] == "2026-04-10T21:45:00Z"
+    # 31 March, 00:30 in Berlin, is still the 30th in UTC, but the month ends with 30 April in Berlin.
+    early = with_reports(incident("nis2_significant"), ("nis2-notification", "2027-03-30T22:30:00Z"))
+    found = {one.clock: iso(one.due_ms) for one in deadlines(berlin(early), LAW, ms(AWARE))}
+    assert found["nis2-final"] == "2027-04-29T22:30:00Z"
+
+
+SENT_LATE = "2026-03-10T22:45:00Z"
+
+
+def berlin(case: Incident) -> Incident:
+    return msgspec.structs.replace(case, timezone="Europe/Berlin")
+
+
+def last_day(start: date, *, days: int = 0, months: int = 0) -> date:
+    """Regulation 1182/71, Art. 3(2)(b), (c), (3): the day with that number, or the month's last."""
+    if days:
+        return date.fromordinal(start.toordinal() + days)
+    first = date(start.year + (start.month + months - 1) // 12, (start.month + months - 1) % 12 + 1, 1)
+    after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return min(date.fromordinal(first.toordinal() + start.day - 1), date.fromordinal(after.toordinal() - 1))
+
+
+@given(
+    st.datetimes(datetime(2024, 1, 1), datetime(2034, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - bounds
+    st.sampled_from(["UTC", "Europe/Berlin", "Europe/Lisbon", "Atlantic/Azores", "Europe/Helsinki"]),
+    st.sampled_from([("aia_serious", "aia-serious", 15, 0), ("aia_death", "aia-death", 10, 0), ("", "", 0, 1)]),
+)
+def test_no_deadline_is_later_than_the_legal_one(at: datetime, zone: str, rule: tuple[str, str, int, int]) -> None:
+    category, clock, days, months = rule
+    at = at.replace(microsecond=0)
+    case = incident(category or "nis2_significant", aware=at.isoformat(), classified=at.isoformat())
+    if months:
+        clock, case = "nis2-final", with_reports(case, ("nis2-notification", at.isoformat()))
+    case = msgspec.structs.replace(case, timezone=zone)
+    due = {one.clock: one.due_ms for one in deadlines(case, LAW, ms(AWARE))}[clock]
+    local = ZoneInfo(zone)
+    end = last_day(at.astimezone(local).date(), days=days, months=months)
+    legal = datetime.combine(end + timedelta(days=1), time(), local).timestamp() * 1000
+    assert due is not None
+    assert due <= legal
+    assert datetime.fromtimestamp(due / 1000, local).date() == end  # and not a day too early either
+
+
 @given(st.integers(min_value=0, max_value=60 * 365 * 86_400), st.lists(st.sampled_from(sorted(LAW.categories))))
 def test_no_deadline_precedes_what_it_counts_from(second: int, names: list[str]) -> None:
     at = datetime.fromtimestamp(second, UTC).isoformat()
@@ -197,6 +259,7 @@ def test_the_data_names_only_what_exists() -> None:
         assert regime.source
         assert datetime.fromisoformat(regime.verified_on).year >= 2026
         for clock in regime.clocks:
+            assert not clock.late_classification or len({term.after for term in clock.terms}) > 1
             assert {*clock.when, *clock.unless} <= set(LAW.categories)
             assert clock.at_once != bool(clock.terms)
             for term in clock.terms:
@@ -207,6 +270,15 @@ def test_the_data_names_only_what_exists() -> None:
 
 
 # --- acts
+
+
+def test_what_was_sent_stays_in_the_register_whatever_the_incident_turns_out_to_be() -> None:
+    case, now = incident("gdpr_breach"), ms("2026-11-22T10:00:00Z")
+    told = sent(case, LAW, Report(clock="gdpr-authority", at_ms=ms("2026-11-21T10:00:00Z"), receipt="4711"), now)
+    harmless = classify(told, LAW, {"gdpr_no_risk": "established"}, now, "the disk was encrypted")
+    assert [(one.clock, one.state, one.receipt) for one in deadlines(harmless, LAW, now)] == [
+        ("gdpr-authority", "done", "4711")
+    ]
 
 
 def test_what_may_not_be_said() -> None:
