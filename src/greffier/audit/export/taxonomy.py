@@ -13,7 +13,9 @@ ATLAS_URL = "https://atlas.mitre.org/techniques/"
 OWASP_LLM = {
     "LLM01:2026": "Prompt Injection",
     "LLM02:2026": "Sensitive Information Disclosure",
+    "LLM03:2026": "Excessive Agency",
     "LLM06:2026": "Unbounded Consumption",
+    "LLM07:2026": "Misinformation",
     "LLM08:2026": "Hidden Context Exposure",
     "LLM10:2026": "Improper Output Handling",
 }
@@ -24,10 +26,12 @@ ATLAS = {
     "AML.T0051": "LLM Prompt Injection",
     "AML.T0051.000": "LLM Prompt Injection: Direct",
     "AML.T0051.001": "LLM Prompt Injection: Indirect",
+    "AML.T0053": "AI Agent Tool Invocation",
     "AML.T0054": "LLM Jailbreak",
     "AML.T0056": "Extract LLM System Prompt",
     "AML.T0057": "LLM Data Leakage",
     "AML.T0068": "LLM Prompt Obfuscation",
+    "AML.T0077": "LLM Response Rendering",
 }
 """The techniques that detections refer to."""
 
@@ -52,6 +56,8 @@ _PERSONAL = Kind("GW-6100", "LLM02:2026", (), "personal")
 _SPECIAL = Kind("GW-6101", "LLM02:2026", (), "special_category")
 _HARM = Kind("GW-6006")
 _TOPIC = Kind("GW-6007")
+_UNGROUNDED = Kind("GW-6012", "LLM07:2026")
+_FORM = Kind("GW-6013")
 _NO_KIND = Kind("GW-6099")
 
 FINDINGS: dict[str, Kind] = {
@@ -62,8 +68,17 @@ FINDINGS: dict[str, Kind] = {
     "prompt_leak": Kind("GW-6003", "LLM08:2026", ("AML.T0056",)),
     "exfiltration": Kind("GW-6004", "LLM10:2026", ("AML.T0057",)),
     "obfuscation": Kind("GW-6005", "LLM01:2026", ("AML.T0068",)),
+    "external_link": Kind("GW-6008", "LLM10:2026", ("AML.T0077",)),
+    "untrusted_argument": Kind("GW-6009", "LLM03:2026", ("AML.T0053", "AML.T0051.001")),
+    "conversation_risk": Kind("GW-6010", "LLM01:2026", ("AML.T0051",)),
+    "known_bad": Kind("GW-6011"),
+    "ungrounded_quote": _UNGROUNDED,
+    "ungrounded_figure": _UNGROUNDED,
+    "language": _FORM,
+    "length": _FORM,
     "toxicity": _HARM,
     "disallowed": _HARM,
+    "disallowed_topic": _HARM,
     "harm": _HARM,
     "detector_unavailable": Kind("GW-6098"),
     "SECRET": Kind("GW-6103", "LLM02:2026", ("AML.T0057",), "secret"),

@@ -8,6 +8,7 @@ from greffier.audit.export.codes import ACTS, CODES, NOUNS, REFUSED
 from greffier.audit.export.ecs import to_json as ecs
 from greffier.audit.export.entry import Entry
 from greffier.audit.export.ocsf import to_json as ocsf
+from greffier.config.checks.guardrails import TYPES
 from greffier.core.errors import Code
 from greffier.core.events import Outcome
 from greffier.testing.clock import ManualClock
@@ -28,6 +29,14 @@ def test_every_reference_to_a_taxonomy_is_in_its_table() -> None:
         assert {technique.rpartition(".")[0] for technique in kind.atlas if technique.count(".") > 1} <= set(
             taxonomy.ATLAS
         )
+
+
+def test_everything_the_built_in_detectors_find_is_of_a_known_kind() -> None:
+    """GW-6099 is for findings of the workspace's own detectors; a rule of a SIEM cannot tell what they are."""
+    unknown = [kind for kind in TYPES if taxonomy.kind_of(kind).code == "GW-6099"]
+    assert not unknown
+    attacks = {"prompt_injection", "jailbreak", "external_link", "untrusted_argument", "conversation_risk"}
+    assert all(taxonomy.kind_of(kind).owasp and taxonomy.kind_of(kind).atlas for kind in attacks)
 
 
 def test_an_outcome_takes_the_facts_of_its_admission(entries: dict[str, Entry]) -> None:
