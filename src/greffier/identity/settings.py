@@ -47,9 +47,16 @@ class IssuerSettings(Settings, frozen=True, kw_only=True):
 
 
 class TenantSettings(Settings, frozen=True, kw_only=True):
-    """An organisation whose data is kept apart from every other's."""
+    """An organisation whose data is kept apart from every other's.
+
+    ``contact``, ``representative`` and ``dpo`` are needed where it is a controller that you work for as a processor
+    (GDPR Art. 30(2)(a)).
+    """
 
     title: str
+    contact: str = ""
+    representative: str = ""
+    dpo: str = ""
     issuers: tuple[IssuerSettings, ...] = ()
 
 

@@ -8,7 +8,7 @@ from fpdf import FPDF
 from fpdf.errors import FPDFException
 
 from greffier.governance.documents.document import Document, Part
-from greffier.governance.documents.render import to_json
+from greffier.governance.documents.render import numbered, to_json
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table it drops from a font
 
@@ -48,7 +48,7 @@ def to_pdf(document: Document, font: Path | None) -> bytes:
     _write(pdf, family, 8, f"Configuration {document.revision}; law data of {document.law}; document {document.digest}")
     for section in document.sections:
         pdf.ln(4)
-        _write(pdf, family, 13, f"{section.id}. {section.title}")
+        _write(pdf, family, 13, numbered(section))
         _write(pdf, family, 9, section.article)
         for part in section.parts:
             _part(pdf, family, part, alone=len(section.parts) == 1)

@@ -10,7 +10,6 @@ import msgspec
 
 from greffier import __version__
 from greffier.config.bundle import digest
-from greffier.config.settings import ControllerSettings
 from greffier.governance.documents.document import Statement
 from greffier.governance.documents.saying import Facts, each, own_cases, platform, setting
 from greffier.governance.documents.sources import Sources
@@ -22,8 +21,9 @@ from greffier.governance.documents.terms import (
     vendor_regions,
     vendors,
 )
-from greffier.governance.privacy.processing import recipients_of
+from greffier.governance.privacy.processing import controller_lines, recipients_of, transfers_of
 from greffier.guardrails.settings import ScreenRule
+from greffier.identity.settings import TenantSettings
 from greffier.policy.settings import RuleSettings, UseCaseSettings
 
 _JUDGED_BY_PEOPLE = ("require_approval", "escalate")
@@ -36,28 +36,33 @@ _SURFACES = (
 # --- who
 
 
-def _controller_lines(settings: ControllerSettings) -> Iterator[str]:
-    yield f"{settings.name}, {settings.contact}"
-    for label, value in (
-        ("Joint controllers", "; ".join(settings.joint_controllers)),
-        ("Representative", settings.representative),
-        ("Data protection officer", settings.dpo),
-        ("Supervisory authority", settings.supervisory_authority),
-    ):
-        if value:
-            yield f"{label}: {value}"
-
-
 def controller(sources: Sources) -> Iterator[Statement]:
     """The controller, as ``greffier.yaml`` names it."""
     settings = sources.snapshot.workspace.controller
-    yield setting(sources, "controller", "" if settings is None else ". ".join(_controller_lines(settings)))
+    yield setting(sources, "controller", "" if settings is None else ". ".join(controller_lines(settings)))
+
+
+def _role(sources: Sources, use_case: UseCaseSettings) -> str:
+    """Who the organisation is to the system, by name: Annex IV describes the provider's."""
+    settings = sources.snapshot.workspace.controller
+    if settings is None:
+        return ""
+    role = {"provider": "Provider", "both": "Provider and deployer"}.get(use_case.aia_role, "Deployer, not provider")
+    represented = f"; authorised representative: {settings.representative}" if settings.representative else ""
+    return f"{role}: {settings.name}, {settings.contact}{represented}"
 
 
 def tenants(sources: Sources) -> Iterator[Statement]:
-    """Organisations whose data is kept apart: the controllers a processor acts for."""
-    known = sources.snapshot.workspace.tenants
-    yield setting(sources, "tenants", "; ".join(f"{settings.title} ({name})" for name, settings in known.items()))
+    """Organisations whose data is kept apart: the controllers a processor acts for, and how to reach each."""
+    for settings in sources.snapshot.workspace.tenants.values():
+        yield setting(sources, "tenants", ". ".join(_tenant_lines(settings)) if settings.contact else "")
+
+
+def _tenant_lines(settings: TenantSettings) -> Iterator[str]:
+    yield f"{settings.title}, {settings.contact}"
+    for label, value in (("Representative", settings.representative), ("Data protection officer", settings.dpo)):
+        if value:
+            yield f"{label}: {value}"
 
 
 # --- what for
@@ -65,6 +70,11 @@ def tenants(sources: Sources) -> Iterator[Statement]:
 
 def _purposes(_: Sources, use_case: UseCaseSettings) -> str:
     return f"{use_case.purpose}: {use_case.intended_purpose.strip()}"
+
+
+def _for_whom(sources: Sources, use_case: UseCaseSettings) -> str:
+    controller_ = sources.snapshot.workspace.tenants[use_case.tenant].title
+    return f"for {controller_}, {_purposes(sources, use_case)}"
 
 
 def _purpose(_: Sources, use_case: UseCaseSettings) -> str:
@@ -109,10 +119,11 @@ def _recipients(sources: Sources, use_case: UseCaseSettings) -> str:
     return "; ".join(recipients_of(sources.snapshot, use_case)) or "none outside the organisation"
 
 
-def _transfers(_: Sources, use_case: UseCaseSettings) -> str:
+def _transfers(sources: Sources, use_case: UseCaseSettings) -> str:
     regions = f"regions allowed: {', '.join(use_case.regions)}" if use_case.regions else "no region is excluded"
     where = "on premises only" if use_case.on_premises_only else regions
-    return f"{'; '.join(use_case.transfers) or 'no transfer is stated'}; {where}"
+    stated = transfers_of(sources.snapshot, use_case)
+    return f"{stated}; {where}" if stated else ""
 
 
 def _capture(_: Sources, use_case: UseCaseSettings) -> str:
@@ -310,7 +321,7 @@ FACTS: dict[str, Facts] = {
     "architecture": architecture,
     "basis": each(_basis),
     "capture": each(_capture),
-    "categories_of_processing": each(_purposes),
+    "categories_of_processing": each(_for_whom),
     "content_retention": content_retention,
     "controller": controller,
     "data": each(_data),
@@ -330,6 +341,7 @@ FACTS: dict[str, Facts] = {
     "purposes": each(_purposes),
     "recipients": each(_recipients),
     "record_retention": record_retention,
+    "role": each(_role),
     "rules": rules,
     "screen": screen,
     "security": security,

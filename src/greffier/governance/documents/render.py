@@ -5,7 +5,7 @@ from html import escape
 
 import msgspec
 
-from greffier.governance.documents.document import Document, Part
+from greffier.governance.documents.document import Document, Part, Section
 
 _MARK = {"complete": "complete", "missing": "missing", "stale": "to be read again", "not_applicable": "does not apply"}
 _STYLE = (
@@ -32,7 +32,7 @@ def to_html(document: Document) -> bytes:
     """One page, without scripts that run and without anything from elsewhere."""
     about = f"use case {document.scope}" if document.scope else f"workspace {document.workspace}"
     sections = "\n".join(
-        f"<section><h2>{escape(section.id)}. {escape(section.title)}</h2><small>{escape(section.article)}</small>"
+        f"<section><h2>{escape(numbered(section))}</h2><small>{escape(section.article)}</small>"
         f"{''.join(_part(part, alone=len(section.parts) == 1) for part in section.parts)}</section>"
         for section in document.sections
     )
@@ -71,6 +71,11 @@ def read(data: bytes) -> Document:
         return msgspec.json.decode(data, type=Document)
     except msgspec.DecodeError as error:
         raise NotADocument(f"the file is not a document: {error}") from error
+
+
+def numbered(section: Section) -> str:
+    """Its title, after the number or letter the law gives it; names of ours are not for readers."""
+    return f"{section.id}. {section.title}" if len(section.id) == 1 else section.title
 
 
 def _part(part: Part, *, alone: bool) -> str:

@@ -7,7 +7,7 @@ from greffier.governance.documents.document import Statement
 from greffier.governance.documents.saying import each, own_cases, platform, setting
 from greffier.governance.documents.sources import Sources
 from greffier.governance.privacy.law import law as privacy_law
-from greffier.governance.privacy.processing import storage_period
+from greffier.governance.privacy.processing import provider_of, storage_period
 from greffier.policy.settings import UseCaseSettings
 
 
@@ -29,7 +29,7 @@ def content_retention(sources: Sources) -> Iterator[Statement]:
         yield setting(
             sources,
             "retention",
-            f"{rule.id}: {rule.store} of {', '.join(named) or 'everyone'}, {rule.days} days; {rule.reason}",
+            f"{rule.store.capitalize()} of {', '.join(named) or 'everyone'}: {rule.days} days. {rule.reason}",
         )
     yield from each(erasure)(sources)
 
@@ -57,8 +57,9 @@ def vendors(sources: Sources) -> Iterator[Statement]:
     """Who runs models for us."""
     for name, made in sources.snapshot.deployment_settings.items():
         if made.location == "external":
-            used = [case.id for case in own_cases(sources) if name in _behind(sources, case)]
-            says = f"{made.provider} ({name}): model {made.model}, for {', '.join(used) or 'no approved use case'}"
+            used = [case.title for case in own_cases(sources) if name in _behind(sources, case)]
+            owner = provider_of(sources.snapshot, sources.snapshot.deployments[name])
+            says = f"{owner} ({name}): model {made.model}, for {', '.join(used) or 'no approved use case'}"
             yield Statement(says, f"deployment:{name}", digest(made))
     if all(made.location != "external" for made in sources.snapshot.deployment_settings.values()):
         yield platform("No deployment is outside the organisation.")
@@ -73,7 +74,9 @@ def vendor_regions(sources: Sources) -> Iterator[Statement]:
     """Where they process what."""
     for name, made in sources.snapshot.deployment_settings.items():
         if made.location == "external":
-            classes = ", ".join(sources.snapshot.deployments[name].data_classes)
+            known = sources.snapshot.workspace.data_classes
+            named = sources.snapshot.deployments[name].data_classes
+            classes = ", ".join(known[one].title if one in known else one for one in named)
             yield Statement(f"{name}: region {made.region}; may receive {classes}", f"deployment:{name}", digest(made))
     if all(made.location != "external" for made in sources.snapshot.deployment_settings.values()):
         yield platform("No deployment is outside the organisation.")

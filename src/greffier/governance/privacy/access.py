@@ -8,7 +8,7 @@ from typing import Any
 from greffier.config.snapshot import Snapshot
 from greffier.governance.privacy.law import law
 from greffier.governance.privacy.ports import Person, SubjectStore
-from greffier.governance.privacy.processing import recipients_of, storage_period
+from greffier.governance.privacy.processing import recipients_of, storage_period, third_country_servers
 from greffier.governance.privacy.records import SubjectRequest
 from greffier.policy.settings import UseCaseSettings
 
@@ -74,8 +74,15 @@ def _processing(snapshot: Snapshot, case: UseCaseSettings) -> dict[str, Any]:
         "f": f"You may complain to a supervisory authority{f': {authority}' if authority else ' (Art. 77)'}.",
         "g": _SOURCE,
         "h": f"{_EFFECTS[case.decision_effect]} {case.decision_logic}".strip(),
-        "safeguards_15_2": list(case.transfers),
+        "safeguards_15_2": _safeguards(snapshot, case),
     }
+
+
+def _safeguards(snapshot: Snapshot, case: UseCaseSettings) -> list[str]:
+    """Art. 15(2): what safeguards the transfers; where nobody has stated it, at least that there is one."""
+    if case.transfers:
+        return list(case.transfers)
+    return [f"{one.name} in {one.region}: ask the controller" for one in third_country_servers(snapshot, case)]
 
 
 def portable(answer: dict[str, Any]) -> dict[str, Any]:

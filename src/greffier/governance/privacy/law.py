@@ -61,6 +61,7 @@ class Law(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processing_record: dict[str, str]
     retained: dict[str, str]
     floors: dict[str, Floor]
+    inside_eea: frozenset[str]
 
     @property
     def citation(self) -> str:

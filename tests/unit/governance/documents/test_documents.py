@@ -37,7 +37,7 @@ schema: 1
 name: bank
 unsafe_development_mode: true
 tenants:
-  acme: {title: Acme Bank}
+  acme: {title: Acme Bank, contact: privacy@acme.example}
 controller:
   name: Acme Bank SA
   contact: privacy@acme.example
@@ -180,6 +180,7 @@ def test_the_law_counts_its_sections(kind: str, sections: int) -> None:
 def test_the_impact_assessment_has_the_items_of_both_laws() -> None:
     articles = [item.article for item in LAW.kinds["dpia"].items()]
     assert [one for one in articles if "35(7)" in one] == [f"GDPR Art. 35(7)({letter})" for letter in "abcd"]
+    assert "AI Act Art. 27(3)" in articles
     assert [one for one in articles if "27(1)" in one] == [f"AI Act Art. 27(1)({letter})" for letter in "abcdef"]
 
 
@@ -199,6 +200,90 @@ def test_a_document_is_whole_once_people_judged(paths: WorkspacePaths, kind: str
     file = build_file(paths, kind, format_)
     assert findings(paths, file) == []
     assert read(file.read_bytes()).settled == len(LAW.kinds[kind].sections)
+
+
+def says(paths: WorkspacePaths, kind: str, item: str) -> tuple[str, str]:
+    """State and words of an item."""
+    for section in built(paths, kind).sections:
+        for part in section.parts:
+            if part.id == item:
+                return part.state, " ".join(statement.says for statement in part.statements)
+    raise AssertionError(item)
+
+
+def change(paths: WorkspacePaths, file: str, before: str, after: str) -> None:
+    path = paths.root / file
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+
+
+def test_recipients_are_named_as_the_register_names_them(paths: WorkspacePaths) -> None:
+    change(paths, "use_cases/credit.yaml", "[the credit department]", "[bureau]")
+    register = (
+        "recipients:\n  bureau: {name: Credit Bureau GmbH}\n  ai: {name: Model Maker Inc., deployments: [cloud]}\n"
+    )
+    (paths.root / "greffier.yaml").write_text((paths.root / "greffier.yaml").read_text() + register)
+    assert says(paths, "ropa", "d")[1].endswith("Credit Bureau GmbH; Model Maker Inc. (cloud, eu)")
+    assert says(paths, "vendors", "services")[1].startswith("Model Maker Inc. (cloud): model gpt-x")
+
+
+def test_a_transfer_that_nobody_explains_is_missing(paths: WorkspacePaths) -> None:
+    change(paths, "use_cases/credit.yaml", "regions: [eu]", "regions: [eu, us]")
+    change(paths, "use_cases/credit.yaml", "transfers: [none]\n", "")
+    assert says(paths, "ropa", "e")[0] == "complete"  # the only model server is in the union
+    change(paths, "models/models.yaml", "region: eu", "region: us")
+    assert says(paths, "ropa", "e") == ("missing", "")
+    assert says(paths, "ropa-processor", "c") == ("missing", "")
+    case = paths.root / "use_cases/credit.yaml"
+    case.write_text(case.read_text() + "transfers: ['United States: standard contractual clauses']\n")
+    state, words = says(paths, "ropa", "e")
+    assert state == "complete"
+    assert "United States: standard contractual clauses" in words
+    assert "cloud in us" in words
+
+
+def test_a_server_that_is_not_allowed_for_the_use_case_receives_nothing(paths: WorkspacePaths) -> None:
+    change(paths, "models/models.yaml", "models:\n", f"{US_SERVER}models:\n")
+    change(
+        paths,
+        "models/models.yaml",
+        "targets: [{deployment: cloud}]",
+        "targets: [{deployment: cloud}, {deployment: far}]",
+    )
+    assert "far" not in says(paths, "ropa", "d")[1]
+    assert says(paths, "ropa", "e")[0] == "complete"
+
+
+US_SERVER = """  far:
+    provider: openai
+    model: gpt-x
+    location: external
+    region: us
+    base_url: https://far.example/v1
+    secret: env:MODEL_KEY
+    data_classes: [public, internal, personal]
+    price: {input_per_million: "1", output_per_million: "2"}
+"""
+
+
+def test_the_record_of_a_processor_names_each_controller_with_contact(paths: WorkspacePaths) -> None:
+    assert says(paths, "ropa-processor", "a")[0] == "complete"
+    assert "for Acme Bank, credit:" in says(paths, "ropa-processor", "b")[1]
+    change(paths, "greffier.yaml", "tenants:\n", "tenants:\n  other: {title: Other Ltd}\n")
+    assert says(paths, "ropa-processor", "a")[0] == "missing"
+
+
+def test_technical_documentation_names_who_provides_the_system(paths: WorkspacePaths) -> None:
+    assert says(paths, "annex-iv", "1a")[1].startswith("Deployer, not provider: Acme Bank SA, privacy@acme.example")
+    change(paths, "use_cases/credit.yaml", "aia_role: deployer", "aia_role: provider")
+    assert says(paths, "annex-iv", "1a")[1].startswith("Provider: Acme Bank SA")
+
+
+def test_readers_see_no_names_of_ours(paths: WorkspacePaths) -> None:
+    for kind in LAW.kinds:
+        page = to_html(built(paths, kind)).decode().partition("<script")[0]
+        assert not re.search(r"<h2>(services|contracts|fria|content|advice)", page)
+        assert "(retention." not in page
 
 
 @pytest.mark.parametrize(
