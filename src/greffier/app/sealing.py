@@ -17,7 +17,7 @@ from greffier.audit.tiles import TileStore
 from greffier.config.paths import WorkspacePaths
 from greffier.config.signing import SignerError
 from greffier.core.clock import SystemClock
-from greffier.core.threads import SEALING, give_way
+from greffier.core.threads import BOOKKEEPING, give_way
 
 _LAST_SEAL_S = 30.0
 _INSTALL = "Install greffier[hsm]."
@@ -68,5 +68,5 @@ async def sealing(paths: WorkspacePaths, settings: AuditSettings) -> AsyncIterat
 
 
 def _seal(sealer: Sealer, stop: threading.Event) -> None:
-    give_way(SEALING)
+    give_way(BOOKKEEPING)
     sealer.run(stop)

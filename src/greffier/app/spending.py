@@ -18,6 +18,7 @@ from greffier.app.stores import open_reader, open_spend
 from greffier.audit.ports import JournalReader, JournalUnavailable, Sequenced
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import Clock, SystemClock
+from greffier.core.threads import BOOKKEEPING, give_way
 from greffier.limits.service import SpendEntry
 from greffier.storage.spend import Account, SpendUnavailable
 
@@ -140,6 +141,7 @@ class Bookkeeper:
 
         An outage is logged once and tried again every second: budgets in force do not depend on it.
         """
+        give_way(BOOKKEEPING)
         while not stop.wait(_EVERY_S):
             self._attempt(stop)
         self._attempt(None)

@@ -18,7 +18,7 @@ import uvloop
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.app.front_door import FrontDoor
 from greffier.app.plant import Plant
-from greffier.app.processes import collect_rarely, die_with_parent, raise_file_limit
+from greffier.app.processes import collect_rarely, die_with_parent, raise_file_limit, use_huge_pages
 from greffier.app.serving import Server
 from greffier.app.spending import spent_this_month
 from greffier.app.wiring import recall_spend
@@ -76,13 +76,15 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
         timeout_graceful_shutdown=int(bounds.drain_timeout_s),
     )
 
+    loop = asyncio.get_running_loop()
+
     def accepting() -> None:
         collect_rarely()
         os.write(ready, b"1")
         os.close(ready)
+        loop.run_in_executor(None, use_huge_pages)
 
     server = Server(config, accepting)
-    loop = asyncio.get_running_loop()
 
     def stop() -> None:
         door.drain()

@@ -2,8 +2,8 @@
 
 import os
 
-SEALING = 5
-"""Niceness of what may wait: a second's events are sealed in one go, which takes tens of milliseconds under load."""
+BOOKKEEPING = 10
+"""Niceness of what may wait: a second's events are sealed and summed up in one go, tens of milliseconds under load."""
 
 COMMITTING = 10
 """Niceness of a journal's writer. A thread that wakes up interrupts whoever runs; the loop holds the interpreter lock,

@@ -18,6 +18,7 @@ from greffier.gateway.routes import MODEL_PREFIX, OPEN_PATHS, REVIEW_PREFIX, ROU
 from greffier.gateway.surfaces.health import answer_open
 from greffier.gateway.surfaces.models import get_model, speaks_anthropic
 from greffier.gateway.surfaces.reviews import review_status
+from greffier.gateway.turns import Turns
 
 log = logging.getLogger("greffier.gateway")
 
@@ -65,6 +66,7 @@ class GatewayApp:
         self._on_answer = on_answer
         self._draining = False
         self._in_flight = 0
+        self._turns = Turns()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -128,6 +130,7 @@ class GatewayApp:
         try:
             problem = headers if isinstance(headers, Deny) else self._not_now()
             if problem is None:
+                await self._turns.begin()
                 await self._guarded(exchange, self._serve(exchange, scope["method"], path, route))
             else:
                 await exchange.refuse(problem)
