@@ -5,6 +5,8 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+# Where PYTHONDONTWRITEBYTECODE is set, as container images like to, every start would compile everything anew.
+export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help install dev up test check format bench docs lock clean
 
@@ -17,6 +19,7 @@ $(UV):
 $(VENV)/.installed: requirements.lock pyproject.toml | $(UV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
