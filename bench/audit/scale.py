@@ -52,7 +52,7 @@ from greffier.testing.postgres_server import running_postgres
 
 HERE = Path(__file__).parent
 VERIFIER = HERE.parents[1] / "tools" / "verify_log.py"
-SETTINGS = AuditSettings(append_timeout_ms=60_000)
+SETTINGS = AuditSettings(append_timeout_ms=600_000)
 CALLERS = 256
 MILLION = 1_000_000
 LOOK_UPS = 200
