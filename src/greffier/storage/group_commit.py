@@ -19,6 +19,7 @@ from greffier.core.threads import COMMITTING, give_way
 
 MAX_EVENT_BYTES = 65_535  # the Merkle log's entry bundles prefix each entry with its length as uint16
 MAX_QUEUED = 20_000
+_SWEEP_S = 0.25  # what was answered is forgotten after that long at most, however long a caller may wait
 
 Row = tuple[str, int, str, str, str, bytes]
 """Identifier, time, tenant, kind, request and canonical bytes of an event."""
@@ -84,6 +85,7 @@ class GroupCommit(ABC):
 
     def __init__(self, settings: AuditSettings) -> None:
         self._timeout = settings.append_timeout_ms / 1000
+        self._every = min(self._timeout / 8, _SWEEP_S)
         self._pace = Pace(settings.commit_interval_ms / 1000)
         self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._waiting: deque[Pending] = deque()
@@ -115,7 +117,7 @@ class GroupCommit(ABC):
         self._waiting.append(pending)
         self._queue.put(pending)
         if self._watch is None:
-            self._watch = self._loop.call_later(self._timeout / 8, self._sweep, self._loop)
+            self._watch = self._loop.call_later(self._every, self._sweep, self._loop)
         await pending.future
 
     @property
@@ -145,7 +147,7 @@ class GroupCommit(ABC):
         while self._waiting and (self._waiting[0].future.done() or self._waiting[0].deadline <= now):
             self._refuse(self._waiting.popleft(), f"{self._STORE} did not answer within {self._timeout:g} s")
         self._watched()
-        self._watch = loop.call_later(self._timeout / 8, self._sweep, loop) if self._waiting else None
+        self._watch = loop.call_later(self._every, self._sweep, loop) if self._waiting else None
 
     def _watched(self) -> None:  # noqa: B027 - a hook for stores that can hang, not a duty
         """Called from time to time while anyone waits, on the event loop."""
