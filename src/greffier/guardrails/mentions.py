@@ -15,7 +15,7 @@ from greffier.guardrails.words import fold, names
 _QUOTED = re2.compile(
     r"(?s)```.*?```|`[^`\n]+`|“[^“”\n]+[”“]|„[^“”„\n]+[“”]|«[^«»\n]+»|»[^«»\n]+«|\"[^\"\n]+\""
     r"|(?:^|[\s(\[=:,])'[^'\n]+'"
-    r"|(?m:\([^()|\n]{1,60}(?:\|[^()|\n]{1,60})+\)(?:[^\n]*\([^()|\n]{1,60}(?:\|[^()|\n]{1,60})+\))*[^\n]*$)"
+    r"|(?m:\([^()|\n]{1,60}(?:\|[^()|\n]{1,60})+\)(?:[^\n]*\([^()|\n]{1,60}(?:\|[^()|\n]{1,60})+\))*\S*)"
 )
 _LONGEST = 800  # a quotation that is a small part of a long text proves nothing about the rest
 _LONGEST_QUESTION = 500
