@@ -14,7 +14,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 30)), max_size=5)
 
 
 @given(VALUES, SPANS, st.booleans())
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_redacted_json_stays_json(value: object, spans: list[tuple[int, int]], ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     edits = [Edit(start, min(start + size, len(text)), '[X"\\]') for start, size in spans if start < len(text)]
@@ -22,7 +22,7 @@ def test_redacted_json_stays_json(value: object, spans: list[tuple[int, int]], a
 
 
 @given(st.text(max_size=60), SPANS)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_no_covered_character_survives(text: str, spans: list[tuple[int, int]]) -> None:
     edits = [Edit(start, min(start + size, len(text)), "") for start, size in spans if start < len(text)]
     covered = {at for edit in edits for at in range(edit.start, edit.end)}
