@@ -6,8 +6,9 @@ were changed, and one that was written after that and served for nothing but the
 
 import argparse
 import asyncio
+import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,9 +72,63 @@ def security_questions(_data: Path | None = None) -> str:
     )
 
 
-def disguised_attacks(_data: Path | None = None) -> str:
-    """How many attacks of the built-in red-team pack are stopped in each disguise; those it stops as they stand."""
+PER_GROUP = 25
+"""Attacks of the corpora per language and kind."""
+LONGEST = 700
+KINDS = ("override", "prompt_extraction", "jailbreak_inthewild")
+
+
+def disguised_attacks(data: Path | None = None) -> str:
+    """How many attacks are stopped in each disguise, of those that are stopped as they stand."""
     trials = Trials(Checker(Guard({"default": default_screen()})))
+    return _of_the_pack(trials) + ("" if data is None else "\n" + _of_the_corpora(trials, data))
+
+
+def _of_the_corpora(trials: Trials, data: Path) -> str:
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for line in (data / "injection.jsonl").read_bytes().split(b"\n")[:-1]:
+        row = json.loads(line)
+        if row["label"] and row["category"] in KINDS and len(row["text"]) < LONGEST:
+            groups[row["lang"], row["category"]].append(row["text"])
+    texts = [
+        text for _, group in sorted(groups.items()) for text in group[:: max(1, len(group) // PER_GROUP)][:PER_GROUP]
+    ]
+
+    def stopped(text: str) -> bool:
+        return asyncio.run(trials.judge(text)).stopped
+
+    plain = [text for text in texts if stopped(text)]
+    rows: list[list[object]] = []
+    for name, disguise in (DISGUISES | FURTHER).items():
+        fit = [text for text in plain if text.isascii() or name != "tags"]
+        rows.append([name, len(fit), interval(sum(stopped(disguise(text)) for text in fit), len(fit))])
+    return (
+        "### Direct attacks of the development corpora in disguise, built-in screen\n\n"
+        + table(["disguise", "n", "stopped"], rows)
+        + "\nAttacks in six languages that are stopped as they stand; the models know these texts undisguised.\n"
+    )
+
+
+def _misspelt(text: str) -> str:
+    """Every other long word with two inner letters exchanged."""
+    words = text.split(" ")
+    for at in range(0, len(words), 2):
+        word = words[at]
+        if len(word) > 4 and word.isalpha():  # shorter ones become other words
+            middle = len(word) // 2
+            words[at] = word[: middle - 1] + word[middle] + word[middle - 1] + word[middle + 1 :]
+    return " ".join(words)
+
+
+FURTHER: dict[str, Callable[[str], str]] = {
+    "words reversed": lambda text: " ".join(word[::-1] for word in text.split(" ")),
+    "dotted": ".".join,
+    "spaced without gaps": lambda text: " ".join(text.replace(" ", "")),
+    "misspelt": _misspelt,
+}
+
+
+def _of_the_pack(trials: Trials) -> str:
     cases = [case for path in redteam_files() for case in read_cases(path, as_json=False)]
     plain = [c for c in cases if c.direction == "input" and c.expect == "stop" and not c.disguise and not c.known_gap]
     stopped = [c for c in plain if asyncio.run(trials.run(c)).verdict.stopped]

@@ -16,6 +16,7 @@ class Engine:
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self.detectors = tuple(detectors)
         self._readers = tuple(detector for detector in self.detectors if detector.name not in _LITERAL)
+        self._rules = tuple(detector for detector in self._readers if detector.name not in _MODELS)
 
     def without(self, names: Collection[str]) -> "Engine":
         """Return an engine without these detectors; this one if nothing or everything would go."""
@@ -65,26 +66,40 @@ class Engine:
 
     def _examine_view(self, passage: Passage, view: View, found: list[Finding], failed: list[str]) -> None:
         inner = Passage(view.text, passage.provenance, passage.lang)
-        for detector in self.detectors if view.literal else self._readers:
+        as_written = [finding for finding in found if finding.detector in _MODELS]
+        for detector in self._suited(view):
             try:
                 for finding in detector.examine(inner):
                     if not view.touched(finding.start, finding.end):
                         continue
                     start, end = view.origin(finding.start, finding.end)
+                    if any(_says_as_much(other, finding, start, end) for other in as_written):
+                        continue  # a window that reaches over what was decoded, and judged the rest
                     found.append(msgspec.structs.replace(finding, start=start, end=end, view=view.name))
-                    if finding.type in _ATTACKS and finding.score >= _CLEAR:
+                    if finding.type in _ATTACKS and finding.score >= _CLEAR and "misspelt" not in view.name:
                         found.append(Finding("obfuscation", "obfuscation", start, end, _DISGUISED, rule=view.name))
             except DetectorError:
                 failed.append(detector.name)
 
+    def _suited(self, view: View) -> tuple[Detector, ...]:
+        """The detectors that a view is worth: identifiers need their digits, models cost as much as for the text."""
+        if view.literal:
+            return self.detectors
+        return self._readers if view.prose else self._rules
+
+
+def _says_as_much(other: Finding, finding: Finding, start: int, end: int) -> bool:
+    same = other.detector == finding.detector and other.type == finding.type
+    return same and other.score >= finding.score and other.start < end and start < other.end
+
 
 _CLEAN = Measured()
-_LITERAL = frozenset({"identifiers", "secrets", "names", "injection_model", "disallowed"})
-# Rules find attacks in leet, rot13 or spaced letters (0.91 of them); the models find hardly any there and would cost
-# as much again for every text that is full of digits.
+_LITERAL = frozenset({"identifiers", "secrets", "names"})
+_MODELS = frozenset({"injection_model", "disallowed"})
+# In leetspeak that makes no known words the rules alone look: texts full of digits would pay for the models again.
 _ATTACKS = frozenset({"prompt_injection", "jailbreak", "indirect_injection"})
 _CLEAR = 0.5
-_DISGUISED = 0.9  # nobody encodes an instruction by accident
+_DISGUISED = 0.9  # nobody encodes an instruction by accident; misspelling it is another matter
 
 
 def is_entity(finding: Finding) -> bool:

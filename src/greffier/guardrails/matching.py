@@ -103,9 +103,15 @@ _CHUNK = 24  # compile time of an automaton grows faster than its number of patt
 
 
 class _Stage:
-    """One automaton over the triggers of some patterns, and the gates behind which others wait."""
+    """One automaton over the triggers of some patterns, the gates behind which others wait, and plain signs."""
 
-    def __init__(self, patterns: Sequence[Pattern], indexes: Sequence[int], gates: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        patterns: Sequence[Pattern],
+        indexes: Sequence[int],
+        gates: Sequence[str] = (),
+        signs: Sequence[str] = (),
+    ) -> None:
         triggers: dict[tuple[str, bool], list[int]] = {}
         self._both: list[tuple[frozenset[int], int]] = []
         for index in indexes:
@@ -122,28 +128,36 @@ class _Stage:
                 first = (pattern.trigger or pattern.expression, pattern.ignore_case)
                 self._both.append((frozenset({places.index(first), places.index(second)}), index))
         self._alone = list(triggers.values())
-        self._scan = _automaton((*triggers, *((gate, False) for gate in gates)))
+        self._first_sign = len(triggers) + len(gates)
+        plain = ((gate, False) for gate in gates)
+        self._scan = _automaton((*triggers, *plain, *((sign, True) for sign in signs)))
 
-    def look(self, data: bytes) -> tuple[list[int], list[int]]:
-        """Indexes of patterns that may match, and which gates are open."""
+    def look(self, data: bytes) -> tuple[list[int], list[int], list[int]]:
+        """Indexes of patterns that may match, which gates are open, and which signs occur."""
         hits = self._scan(data)
         if not hits:
-            return hits, hits
+            return hits, hits, hits
+        signs: list[int] = []
+        if hits[-1] >= self._first_sign:
+            first = bisect_left(hits, self._first_sign)
+            signs = [hit - self._first_sign for hit in hits[first:]]
+            hits = hits[:first]
         known = len(self._alone)
         found = [index for hit in hits if hit < known for index in self._alone[hit]]
         if self._both:
             found += [index for needed, index in self._both if needed.issubset(hits)]
-        return found, [hit - known for hit in hits if hit >= known]
+        return found, [hit - known for hit in hits if hit >= known], signs
 
 
 class PatternSet:
     """Patterns scanned together. Immutable after construction; shared by all requests of a worker."""
 
-    def __init__(self, patterns: Sequence[Pattern], *, exact_only: bool = False) -> None:
+    def __init__(self, patterns: Sequence[Pattern], *, signs: Sequence[str] = (), exact_only: bool = False) -> None:
         """Compile.
 
         Args:
             patterns: Their order is the order of results within a stage.
+            signs: Literals, letters in either case, of which only the presence matters; thousands cost what ten do.
             exact_only: Let RE2 alone decide, for patterns written by operators in RE2's dialect.
         """
         self.patterns = tuple(patterns)
@@ -155,7 +169,8 @@ class PatternSet:
         for index, pattern in enumerate(self.patterns):
             if pattern.gate:
                 gates.setdefault(pattern.gate, []).append(index)
-        self._first = _Stage(self.patterns, [i for i, p in enumerate(self.patterns) if not p.gate], tuple(gates))
+        ungated = [i for i, p in enumerate(self.patterns) if not p.gate]
+        self._first = _Stage(self.patterns, ungated, tuple(gates), signs)
         self._gated = [
             [_Stage(self.patterns, indexes[at : at + _CHUNK]) for at in range(0, len(indexes), _CHUNK)]
             for indexes in gates.values()
@@ -166,11 +181,15 @@ class PatternSet:
         if self._filter is not None:
             possible: list[int] = self._filter(text.data)
             return possible
-        found, gates = self._first.look(text.data)
+        return self.candidates_and_signs(text)[0]
+
+    def candidates_and_signs(self, text: Text) -> tuple[list[int], list[int]]:
+        """Indexes of patterns that may match, and of the signs that occur; not for a set that is exact only."""
+        found, gates, signs = self._first.look(text.data)
         for gate in gates:
             for stage in self._gated[gate]:
                 found += stage.look(text.data)[0]
-        return found
+        return found, signs
 
     def matches(self, index: int, text: Text) -> Iterator[Any]:
         """RE2 matches of one pattern; their spans are byte offsets into ``text.data``."""

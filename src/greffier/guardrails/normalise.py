@@ -1,8 +1,9 @@
 """Views of a text as a reader or model would decode it, each with the way back to the original offsets.
 
-Three views at most, so the cost stays linear however much is encoded: characters folded to what they look like
-(``unicode``), encoded pieces decoded in place (``base64``, ``hex``, ``url``...), and readings that only make sense as
-words (``leet``, ``spaced``, ``rot13``, ``reversed``). The second is taken twice, because attackers nest encodings.
+The number of views is bounded, so the cost stays linear however much is encoded: characters folded to what they look
+like (``unicode``), encoded pieces decoded in place (``base64``, ``hex``, ``url``...), and readings that make sense only
+as words (``leet``, ``spaced``, ``misspelt``, ``rot13``, ``reversed``). The second is taken twice, as attackers nest
+encodings.
 """
 
 import unicodedata
@@ -10,9 +11,11 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 from greffier.core.rulings import Finding
-from greffier.guardrails.decoding import Piece, decoded_pieces, reading_hints, spaced_pieces
+from greffier.guardrails.decoding import Piece, decoded_pieces
 from greffier.guardrails.hidden import BIDI, TAGS, VARIATION, harmless, hidden_spans
+from greffier.guardrails.misspellings import misspelt_pieces
 from greffier.guardrails.packs import read_lines
+from greffier.guardrails.readings import ROT13, patterns, reading_hints, reversed_words, spaced_pieces, unleet
 
 _DEPTH = 2
 _SURE = 0.95
@@ -26,11 +29,12 @@ class View:
         name: What was undone.
         text: The decoded text.
         literal: Whether digits and marks are still what they were, so that identifiers and secrets can be looked for.
+        prose: Whether it is known to read as words, so that trained models are worth their time.
         origin: Maps a span of ``text`` to the span of the original that carries it.
         touched: Whether a span of ``text`` holds anything that was decoded; the rest was examined already.
     """
 
-    __slots__ = ("literal", "name", "origin", "text", "touched")
+    __slots__ = ("literal", "name", "origin", "prose", "text", "touched")
 
     def __init__(
         self,
@@ -39,12 +43,14 @@ class View:
         origin: Callable[[int, int], tuple[int, int]],
         *,
         literal: bool,
+        prose: bool = True,
         touched: Callable[[int, int], bool] = lambda _start, _end: True,
     ) -> None:
         self.name = name
         self.text = text
         self.origin = origin
         self.literal = literal
+        self.prose = prose
         self.touched = touched
 
 
@@ -84,7 +90,7 @@ def _ascii_views(text: str, depth: int) -> tuple[View, ...]:
     if not hints:
         return ()
     result: list[View] = []
-    pieces = decoded_pieces(text, hints)
+    pieces = decoded_pieces(text, patterns(), hints)
     if pieces:
         view = _replaced(text, pieces)
         result.append(view)
@@ -98,43 +104,23 @@ def _readings(text: str, hints: frozenset[str]) -> list[View]:
     """Word readings: they keep no digits, so they are good for instructions only."""
     found: list[View] = []
     length = len(text)
-    if "spaced" in hints:
-        pieces = spaced_pieces(text)
+    for hint, pieces_of in (("spaced", spaced_pieces), ("misspelt", misspelt_pieces)):
+        pieces = pieces_of(text) if hint in hints else []
         if pieces:
             view = _replaced(text, pieces)
             view.literal = False
             found.append(view)
     if "leet" in hints:
-        found.append(View("leet", text.translate(_LEET), lambda s, e: (s, e), literal=False))
+        prose = "leet-words" in hints
+        found.append(View("leet", unleet(text), lambda s, e: (s, e), literal=False, prose=prose))
     if "rot13" in hints:
-        found.append(View("rot13", text.translate(_ROT13), lambda s, e: (s, e), literal=False))
+        found.append(View("rot13", text.translate(ROT13), lambda s, e: (s, e), literal=False))
     if "reversed" in hints:
         found.append(View("reversed", text[::-1], lambda s, e: (length - e, length - s), literal=False))
-        words = _replaced(text, [Piece(s, e, text[s:e][::-1], "reversed") for s, e in _words(text)])
+        words = _replaced(text, list(reversed_words(text)))
         words.literal = False
         found.append(words)
     return found
-
-
-_ROT13 = str.maketrans(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm"
-)
-_LEET = str.maketrans("0134578@$!|+(\u20ac\u00a3", "oieastbasiltcel")
-
-
-def _words(text: str) -> list[tuple[int, int]]:
-    spans = []
-    start = -1
-    for at, char in enumerate(text):
-        if char.isalnum():
-            if start < 0:
-                start = at
-        elif start >= 0:
-            spans.append((start, at))
-            start = -1
-    if start >= 0:
-        spans.append((start, len(text)))
-    return spans
 
 
 def _replaced(text: str, pieces: list[Piece]) -> View:
@@ -177,7 +163,8 @@ def _through(outer: View, inner: View) -> View:
     def origin(start: int, end: int) -> tuple[int, int]:
         return outer.origin(*inner.origin(start, end))
 
-    return View(f"{outer.name}+{inner.name}", inner.text, origin, literal=inner.literal, touched=inner.touched)
+    name = f"{outer.name}+{inner.name}"
+    return View(name, inner.text, origin, literal=inner.literal, prose=inner.prose, touched=inner.touched)
 
 
 def _looks(text: str, *, hidden: bool) -> View | None:

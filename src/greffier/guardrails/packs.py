@@ -30,6 +30,11 @@ def read_lines(name: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
+def read_words(name: str) -> frozenset[str]:
+    """The words of ``rulepacks/NAME.txt``."""
+    return frozenset(word for line in read_lines(name) for word in line.split())
+
+
 def _joined(value: Any) -> Any:
     if isinstance(value, str):
         return "".join(line.removeprefix("  ") for line in value.split("\n"))
