@@ -55,7 +55,7 @@ docs: $(VENV)/.dev ## Generate docs/reference from the code
 	$(BIN)/python docs/generate.py
 
 lock: $(UV) ## Resolve the dependencies anew and write both lock files
-	$(UV) pip compile --quiet --universal pyproject.toml --extra local --generate-hashes --no-header --output-file requirements.lock
+	$(UV) pip compile --quiet --universal pyproject.toml --extra local --extra documents --generate-hashes --no-header --output-file requirements.lock
 	$(UV) pip compile --quiet --universal pyproject.toml --all-extras --group dev --generate-hashes --no-header --output-file requirements-dev.lock
 
 clean: ## Remove everything that was installed or built, the demo workspace included

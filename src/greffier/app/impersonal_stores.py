@@ -50,15 +50,14 @@ def impersonal_stores(law: Law) -> tuple[SubjectStore, ...]:
             "Records on their way into the journal or to a sink, and how far copies are; references and counts only.",
         ),
         KeptElsewhere("reviews", tables_of("state.db", "review"), law.retained["decisions"]),
-        KeptElsewhere("files that the database took over", frozenset({"taken-over"}), law.retained["incidents"]),
+        KeptElsewhere(
+            "files that the database took over",
+            frozenset({"taken-over"}),
+            "Databases whose rows are in the database now, with their content removed; references and counts only.",
+        ),
         KeptElsewhere("incidents", tables_of("incidents.db", "incident"), law.retained["incidents"]),
         KeptElsewhere(
             "caches", frozenset({"compiled", "automata", "cache"}), "Compiled detectors; no answer is cached."
-        ),
-        KeptElsewhere(
-            "cases of data protection",
-            tables_of("privacy.db", "legal_hold", "reveal_request", "subject_request"),
-            "17(3)(b), (e): accountability (Art. 5(2)); the person's references are removed from a finished erasure.",
         ),
         KeptElsewhere(
             "configuration and run time",

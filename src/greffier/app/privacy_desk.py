@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from greffier.app.case_stores import CasesConnector, MessagesConnector
 from greffier.app.impersonal_stores import impersonal_stores
 from greffier.app.operators import process_owner
 from greffier.app.recording import operator, record_act
@@ -28,6 +31,7 @@ from greffier.app.subject_stores import (
     KeyConnector,
     LedgerConnector,
 )
+from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
@@ -61,11 +65,17 @@ class Office(msgspec.Struct, frozen=True):
         return (
             ContentConnector(self.content, redact),
             KeyConnector(self.keys, now_ms),
+            MessagesConnector(self.requests, self._mail_folders),
             BackupConnector(self.erasures),
             JournalConnector(partial(open_reader, self.paths), law()),
             LedgerConnector(self.ledger, law()),
+            CasesConnector(self.requests, self.holds, law()),
             *impersonal_stores(law()),
         )
+
+    def _mail_folders(self) -> list[Path]:
+        recipients = load_snapshot(self.paths).workspace.recipients.values()
+        return [self.paths.root / one.mail_folder for one in recipients if one.mail_folder is not None]
 
     def held(self, person: Person) -> list[str]:
         """Legal holds that stand against erasing a person: on them, or on content that would be deleted with them.
@@ -93,7 +103,12 @@ class Office(msgspec.Struct, frozen=True):
         uses, complete = journal.uses(person)
         return disclosures(snapshot, person.tenant, uses, complete=complete)
 
-    def desk(self, snapshot: Snapshot, corrections: tuple[tuple[str, str], ...] = ()) -> Desk:
+    def desk(
+        self,
+        snapshot: Snapshot,
+        corrections: tuple[tuple[str, str], ...] = (),
+        collected: dict[str, Any] | None = None,
+    ) -> Desk:
         """What handling a request needs, with the operating system's word for who is at work."""
         return Desk(
             requests=self.requests,
@@ -110,6 +125,7 @@ class Office(msgspec.Struct, frozen=True):
             actor=operator(self.paths),
             law=law(),
             corrections=corrections,
+            collected=collected or {},
         )
 
 

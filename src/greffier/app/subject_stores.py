@@ -1,5 +1,7 @@
 """Where data of people is kept in an installation, one connector per place. What no connector claims fails requests."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -101,12 +103,36 @@ class ContentConnector:
 
     def _blacked_out(self, text: bytes) -> Any:
         shown = text.decode("utf-8", "replace")
-        for word in self._redact:
-            shown = shown.replace(word, "[redacted]")
         try:
-            return msgspec.json.decode(shown)
+            said = msgspec.json.decode(shown)
         except msgspec.DecodeError:
-            return shown
+            said = shown
+        return without(said, self._redact)
+
+
+def without(said: Any, words: tuple[str, ...]) -> Any:
+    """Black out words that name others, in any case, over line breaks, in any form of the same letters.
+
+    The names of fields stay, or the rest could not be read any more.
+    """
+    wanted = [r"\s+".join(map(re.escape, _composed(word).split())) for word in words if word.strip()]
+    return (
+        _replaced(said, re.compile("|".join(sorted(wanted, key=len, reverse=True)), re.IGNORECASE)) if wanted else said
+    )
+
+
+def _replaced(said: Any, wanted: re.Pattern[str]) -> Any:
+    if isinstance(said, str):
+        return wanted.sub("[redacted]", _composed(said))
+    if isinstance(said, list):
+        return [_replaced(item, wanted) for item in said]
+    if isinstance(said, dict):
+        return {name: _replaced(value, wanted) for name, value in said.items()}
+    return said
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 class JournalConnector:

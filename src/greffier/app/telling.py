@@ -127,7 +127,7 @@ def _leave(
 ) -> None:
     said = msgspec.json.decode(body)
     controller = snapshot.workspace.controller
-    sender = controller.contact if controller is not None and "@" in controller.contact else ""
+    sender = mail.address(controller.name, controller.contact) if controller is not None else ""
     answers = "\n".join(f"  {name}" for name in notice.requests) or "  not known any more; please look under our name"
     text = (
         f"{said['controller']['name']} tells you under {said['article']} of the {said['act']} of personal data\n"

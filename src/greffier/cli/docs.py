@@ -48,8 +48,9 @@ class _NoPdf(Exception):  # noqa: N818 - named for the condition
 
 
 @app.command("list")
-def list_kinds(as_json: JsonOption = False) -> None:
-    """List the documents, with their articles and sources."""
+def list_kinds(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """List the documents, with their articles and sources; they are the same in every workspace."""
+    del workspace
     law = document_law()
     if as_json:
         print_json(msgspec.to_builtins(law))

@@ -5,7 +5,6 @@ Nothing that names the person is stored: they are turned into keyed references a
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from greffier.app.recording import operator, record_act
 from greffier.app.stores import open_reader
 from greffier.audit.ports import ContentUnavailable, PartLabel
 from greffier.cli import dsr_notices
+from greffier.cli.dsr_answer import write_answer
 from greffier.cli.explained import (
     EndUserOption,
     KeyOption,
@@ -40,7 +40,7 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
 from greffier.core.events import Act, parse
-from greffier.governance.privacy.access import as_html, build_answer, portable
+from greffier.governance.privacy.access import build_answer, portable
 from greffier.governance.privacy.deadlines import due_ms, extendable_until_ms
 from greffier.governance.privacy.handling import Handler, digest, new_request_id, person_of
 from greffier.governance.privacy.law import law
@@ -317,9 +317,12 @@ def run(
         corrections = tuple(zip(wrong or (), right or (), strict=True))
         with open_office(paths) as office:
             request = office.requests.get(request_id)
+            collected: dict[str, Any] = {}
             if request.state not in {"done", "refused"}:
-                _prepare(paths, office, snapshot, request, output=output, redact=tuple(redact or ()), text=text)
-            request = Handler(office.desk(snapshot, corrections)).run(request)
+                collected = _prepare(
+                    paths, office, snapshot, request, output=output, redact=tuple(redact or ()), text=text
+                )
+            request = Handler(office.desk(snapshot, corrections, collected)).run(request)
     _show(request, as_json)
 
 
@@ -398,8 +401,11 @@ def _prepare(
     output: Path | None,
     redact: tuple[str, ...],
     text: str,
-) -> None:
+) -> dict[str, Any]:
     """What kinds of requests need before their steps run: an answer written, a text kept, a decision recorded.
+
+    Returns:
+        What the confirmation says of a written answer: its digest, and how many items are in it.
 
     Raises:
         Wrong: An option is missing.
@@ -410,13 +416,17 @@ def _prepare(
     if request.type in {"access", "port"}:
         if output is None:
             raise Wrong("the answer needs a folder", "Name one with --output.")
+        if any(step.name == "collected" for step in request.steps):
+            return {}  # written before an interruption; what was noted of it must stay true
         record_act(paths, "content.export", f"dsr:{request.id}", details={"type": request.type})
         answer = build_answer(request, office.stores(redact), snapshot, SystemClock().wall_ms())
-        _write_answer(output, portable(answer) if request.type == "port" else answer)
-    elif request.type in {"rectify", "contest"}:
+        answer = portable(answer) if request.type == "port" else answer
+        return write_answer(output, answer, _timezone(snapshot))
+    if request.type in {"rectify", "contest"}:
         if not text.strip():
             raise Wrong("a text is needed", "Give it with --text.")
         _supplement(office, request, text)
+    return {}
 
 
 def _supplement(office: Office, request: SubjectRequest, text: str) -> None:
@@ -426,17 +436,6 @@ def _supplement(office: Office, request: SubjectRequest, text: str) -> None:
         return  # kept before an interruption
     label = PartLabel(subject=request.refs[0], purpose=request.purpose)
     asyncio.run(office.content.put(request.tenant, request.id, {name: text.encode()}, label))
-
-
-def _write_answer(folder: Path, answer: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name, data in (
-        ("answer.json", json.dumps(answer, ensure_ascii=False, indent=2) + "\n"),
-        ("answer.html", as_html(answer)),
-    ):
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(data)
 
 
 def _logged_digests(paths: WorkspacePaths, request_id: str) -> set[str]:

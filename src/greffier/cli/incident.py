@@ -298,8 +298,9 @@ def close_command(
 
 
 @app.command("law")
-def law_command(as_json: JsonOption = False) -> None:
-    """Show the regimes, their categories and clocks, with sources and the date they were verified."""
+def law_command(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Show the regimes, their categories and clocks, with sources and dates; the same in every workspace."""
+    del workspace
     law = incident_law()
     if as_json:
         print_json(msgspec.to_builtins(law))

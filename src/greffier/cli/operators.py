@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from greffier.adapters.signers.key_file import create_key_file
 from greffier.app.operators import KeyIdentity, identity_of
 from greffier.app.recording import operator, record_act
 from greffier.cli.config_files import trust_key
@@ -13,11 +14,29 @@ from greffier.cli.explained import explained
 from greffier.cli.output import JsonOption, out, print_json
 from greffier.cli.remedies import Wrong
 from greffier.config.paths import WorkspacePaths
-from greffier.config.signing import fingerprint, trusted_keys
+from greffier.config.releases import replace_file
+from greffier.config.signing import fingerprint, public_pem, trusted_keys
 
 app = typer.Typer(help="Whom the command line knows by their keys.", no_args_is_help=True)
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
+
+
+@app.command("new-key")
+def new_key(
+    file: Annotated[Path, typer.Argument(metavar="PEM", help="Private key to write; the public one stands beside it.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key for yourself, on your own machine: the private one, and FILE.pub.pem for whoever trusts it."""
+    public = file.with_name(f"{file.stem}.pub.pem")
+    with explained(as_json):
+        signer = create_key_file(file)
+        replace_file(public, public_pem(signer.public_key_der()))
+    print_ = fingerprint(signer.public_key_der())
+    if as_json:
+        print_json({"private": str(file), "public": str(public), "fingerprint": print_})
+        return
+    out.print(f"private key {escape(str(file))} (yours alone)\npublic key  {escape(str(public))}\nfingerprint {print_}")
 
 
 @app.command()

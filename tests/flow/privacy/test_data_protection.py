@@ -1,6 +1,8 @@
 """From a request to its erasure, through the platform as it runs: what the data-protection officer is promised."""
 
+import hashlib
 import json
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -90,13 +92,13 @@ def test_an_access_request_is_answered_with_the_data_and_all_items_of_article_15
     house: Any, key: str, tmp_path: Path
 ) -> None:
     platform, run = house.platform, house.greffier
-    platform.chat(key, "canary-access-1, says my neighbour Zacharias", user="fred")
+    platform.chat(key, "canary-access-1, says my neighbour Zacharias\nGrün", user="fred")
     request = run(
         "dsr", "open", "--type", "access", "--tenant", "acme", "--end-user", "fred", "--received", "2026-11-02"
     )
     assert request["due_ms"] == 1_796_252_400_000  # the end of 2 December 2026 in Berlin
     folder = tmp_path / "answer"
-    arguments = ("dsr", "run", request["id"], "--output", str(folder), "--redact", "Zacharias")
+    arguments = ("dsr", "run", request["id"], "--output", str(folder), "--redact", "zacharias gru\u0308n")
     assert "identity" in run(*arguments, code=1)["error"]["message"]
     run("dsr", "identify", request["id"], "--how", "customer number and letter to the known address")
     done = run(*arguments)
@@ -105,13 +107,30 @@ def test_an_access_request_is_answered_with_the_data_and_all_items_of_article_15
     text = json.dumps(answer)
     assert "canary-access-1" in text
     assert "Zacharias" not in text
-    assert "canary-access-1" in (folder / "answer.html").read_text()
+    assert [item["role"] for item in answer["data"]["content"][0]["content"]] == ["user"]
+    page = (folder / "answer.html").read_text()
+    assert "canary-access-1, says my neighbour [redacted]" in page
+    assert "Your request of 2 November 2026 under Art. 15" in page
+    assert "Data protection officer: dpo@acme.example" in page
+    assert "(Art. 15(2))" in page
+    assert not re.search(r"[a-z]_ms|&quot;role&quot;|\bjournal\b|retention\.", page)  # a letter, not a data dump
+    assert (folder / "answer.pdf").read_bytes().startswith(b"%PDF-")
     (processing,) = answer["processing"]
     assert all(processing[item] for item in "abcdefgh")
     assert "Acme Claims GmbH" in processing["c"]
     assert "20 days" in processing["d"]
     assert "Hesse" in processing["f"]
-    assert run("dsr", "certificate", request["id"])["in_log"]
+    certificate = run("dsr", "certificate", request["id"])
+    assert certificate["in_log"]
+    collected = certificate["steps"]["collected"]
+    assert collected["answer"] == hashlib.sha256((folder / "answer.json").read_bytes()).hexdigest()
+    assert collected["items"]["content"] == 2
+    # who asks again learns of it, and so does the certificate of an erasure
+    again = run("dsr", "open", "--type", "access", "--tenant", "acme", "--end-user", "fred")["id"]
+    run("dsr", "identify", again, "--how", "letter")
+    run("dsr", "run", again, "--output", str(tmp_path / "again"))
+    asked_before = json.loads((tmp_path / "again" / "answer.json").read_text())["data"]["cases of data protection"]
+    assert [(case["what"], case["state"]) for case in asked_before] == [("access", "done")]
 
 
 def test_an_erased_person_is_gone_from_every_file_and_every_restored_backup(

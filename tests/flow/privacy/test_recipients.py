@@ -128,6 +128,30 @@ def test_what_is_wrong_is_corrected_where_that_is_possible_and_explained_elsewhe
     assert answered.status == 200
 
 
+def test_a_message_that_still_lies_there_goes_with_the_erasure_of_whom_it_is_about(house: Any, key: str) -> None:
+    run, folder = house.greffier, house.platform.workspace / "out" / "notices"
+    right = "Her name is Dora Planted, not Thora."
+    house.platform.chat(key, "canary-told-4", user="dora@customers.example")
+    corrected = opened(run, "rectify", "--end-user", "dora@customers.example")
+    run("dsr", "run", corrected, "--text", right)
+    run("dsr", "notify", corrected)
+    left = [path for path in folder.glob("*.eml") if right in message_of(path).get_body().get_content()]
+    assert len(left) == 1  # the mail program has not been there yet
+    assert message_of(left[0])["From"].addresses[0].addr_spec == "privacy@acme.example"
+    assert message_of(left[0])["From"].addresses[0].display_name == "Acme Insurance AG"
+    erased = opened(run, "erase", "--end-user", "dora@customers.example")
+    run("dsr", "run", erased)
+    (store,) = [
+        one for one in run("dsr", "certificate", erased)["stores"] if one["store"] == "messages left to be sent"
+    ]
+    assert (store["found"], store["deleted"], store["remaining"]) == (1, 1, 0)
+    assert not left[0].exists()
+
+
+def message_of(path: Path) -> Any:
+    return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+
+
 def test_who_received_nothing_is_told_nothing(house: Any, claims: Recipient) -> None:
     request = opened(house.greffier, "erase", "--end-user", "nobody@customers.example")
     house.greffier("dsr", "run", request)

@@ -126,3 +126,15 @@ def test_the_kernel_decides_who_may_say_who_logged_in() -> None:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert KernelIdentity().who() == before
+
+
+def test_people_make_their_own_key(paths: WorkspacePaths, tmp_path: Path) -> None:
+    file = tmp_path / "dora.pem"
+    made = CliRunner().invoke(app, ["operator", "new-key", str(file), "--json"])
+    assert made.exit_code == 0, made.output
+    assert file.stat().st_mode & 0o077 == 0
+    run(paths, "operator", "trust", str(tmp_path / "dora.pub.pem"), "--name", "dora")
+    assert run(paths, "operator", "whoami", key=file)["name"] == "person:dora"
+    again = CliRunner().invoke(app, ["operator", "new-key", str(file)])
+    assert again.exit_code == 4
+    assert "exists already" in again.output

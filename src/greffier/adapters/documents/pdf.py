@@ -56,8 +56,13 @@ def to_pdf(document: Document, font: Path | None) -> bytes:
     return bytes(pdf.output())
 
 
+def installed_font() -> Path | None:
+    """DejaVu, where it is installed."""
+    return next((path for path in _FONTS if path.is_file()), None)
+
+
 def _choose_font(pdf: FPDF, document: Document, font: Path | None) -> str:
-    chosen = font or next((path for path in _FONTS if path.is_file()), None)
+    chosen = font or installed_font()
     if chosen is not None:
         try:
             pdf.add_font("document", fname=chosen)

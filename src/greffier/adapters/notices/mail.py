@@ -1,12 +1,21 @@
 """Notices as messages in a folder (RFC 5322), for whatever sends mail there: a spool, a gateway, a person."""
 
 import os
+import re
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.utils import format_datetime
+from email.utils import format_datetime, formataddr
 from pathlib import Path
 
 from greffier.adapters.notices.webhook import NotTold
+
+_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+
+
+def address(name: str, contact: str) -> str:
+    """Who writes, as a message says it; empty where the contact has no e-mail address among its words."""
+    found = _MAILBOX.search(contact)
+    return "" if found is None else formataddr((name, found.group()))
 
 
 def message(  # noqa: PLR0917 - the parts of a message

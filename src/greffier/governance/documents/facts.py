@@ -21,7 +21,7 @@ from greffier.governance.documents.terms import (
     vendor_regions,
     vendors,
 )
-from greffier.governance.privacy.processing import controller_lines, recipients_of, transfers_of
+from greffier.governance.privacy.processing import controller_lines, recipients_of, subjects_and_data, transfers_of
 from greffier.guardrails.settings import ScreenRule
 from greffier.identity.settings import TenantSettings
 from greffier.policy.settings import RuleSettings, UseCaseSettings
@@ -97,7 +97,7 @@ def _basis(_: Sources, use_case: UseCaseSettings) -> str:
 
 
 def _subjects_and_data(sources: Sources, use_case: UseCaseSettings) -> str:
-    return f"{'; '.join(use_case.data_subjects)} | {_data(sources, use_case)}" if use_case.data_subjects else ""
+    return subjects_and_data(sources.snapshot, use_case)
 
 
 def _subjects(_: Sources, use_case: UseCaseSettings) -> str:

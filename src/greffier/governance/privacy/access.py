@@ -1,14 +1,12 @@
 """The answer to a request for access (Art. 15) or portability (Art. 20): the data, and everything said about it."""
 
-import html
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from greffier.config.snapshot import Snapshot
 from greffier.governance.privacy.law import law
 from greffier.governance.privacy.ports import Person, SubjectStore
-from greffier.governance.privacy.processing import recipients_of, storage_period, third_country_servers
+from greffier.governance.privacy.processing import categories_of, recipients_of, storage_period, third_country_servers
 from greffier.governance.privacy.records import SubjectRequest
 from greffier.policy.settings import UseCaseSettings
 
@@ -46,7 +44,9 @@ def build_answer(
     return {
         "request": request.id,
         "type": request.type,
+        "received_ms": request.received_ms,
         "answered_ms": now_ms,
+        "extended_reason": request.extended_reason,
         "law": law().citation,
         "controller": None
         if controller is None
@@ -62,12 +62,12 @@ def build_answer(
 
 def _processing(snapshot: Snapshot, case: UseCaseSettings) -> dict[str, Any]:
     controller = snapshot.workspace.controller
-    classes = snapshot.workspace.data_classes
     authority = controller.supervisory_authority if controller else ""
     return {
         "use_case": case.title,
+        "use_case_id": case.id,
         "a": f"{case.purpose}: {case.intended_purpose}",
-        "b": [classes[name].title for name in case.data_classes if name in classes],
+        "b": categories_of(snapshot, case) or ["no personal data are intended"],
         "c": recipients_of(snapshot, case) or ["none outside the organisation"],
         "d": storage_period(snapshot, case),
         "e": _RIGHTS,
@@ -88,39 +88,5 @@ def _safeguards(snapshot: Snapshot, case: UseCaseSettings) -> list[str]:
 def portable(answer: dict[str, Any]) -> dict[str, Any]:
     """Only what the person provided, in a structured, common, machine-readable form (Art. 20(1)): their own content."""
     content = [item for item in answer["data"].get("content", []) if item["what"] != "answer"]
-    return {name: answer[name] for name in ("request", "type", "answered_ms", "law")} | {"content": content}
-
-
-def as_html(answer: dict[str, Any]) -> str:
-    """The same for people: one page, no script, nothing loaded from elsewhere; browsers print it to PDF."""
-    title = "Your personal data"
-    rows = [f"<h1>{title}</h1><p>{_text(answer.get('confirmation', ''))}</p>"]
-    controller = answer.get("controller")
-    if controller:
-        rows.append(f"<p>{_text(controller['name'])}, {_text(controller['contact'])}</p>")
-    for processing in answer.get("processing", ()):
-        rows.append(f"<h2>{_text(processing['use_case'])}</h2><dl>")
-        for item, meaning in answer["items"].items():
-            value = processing[item]
-            shown = "; ".join(value) if isinstance(value, list) else value
-            rows.append(f"<dt>({item}) {_text(meaning)}</dt><dd>{_text(shown)}</dd>")
-        rows.append("</dl>")
-    if answer.get("exceptions"):
-        rows.append("<h2>Left out, and why</h2><ul>")
-        rows += [f"<li>{_text(reason)}</li>" for reason in answer["exceptions"]]
-        rows.append("</ul>")
-    stores = answer.get("data", {"content": answer.get("content", [])})
-    for store, items in stores.items():
-        rows.append(f"<h2>{_text(store)} ({len(items)})</h2>")
-        rows += [f"<pre>{_text(json.dumps(item, ensure_ascii=False, indent=2))}</pre>" for item in items]
-    body = "\n".join(rows)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        "<style>body{font:16px/1.5 sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}"
-        "pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.6rem}"
-        f"dt{{font-weight:bold}}</style></head><body>\n{body}\n</body></html>\n"
-    )
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
+    kept = ("request", "type", "received_ms", "answered_ms", "law", "controller", "exceptions")
+    return {name: answer[name] for name in kept} | {"content": content}

@@ -51,6 +51,7 @@ class Desk(msgspec.Struct, frozen=True):
         entries: What there is in the state folder, to find what no store answers for.
         recipients: Who was sent data of the person (Art. 19).
         corrections: What is wrong and what is right instead (Art. 16), to be written where a copy can be corrected.
+        collected: What an answer that was written holds: items by store, and its digest.
         settled: Called with the number of an erasure once it was carried out everywhere.
         actor: Who is at work.
     """
@@ -69,6 +70,7 @@ class Desk(msgspec.Struct, frozen=True):
     actor: str
     law: Law
     corrections: tuple[tuple[str, str], ...] = ()
+    collected: Result = {}
 
 
 def unclaimed(stores: Iterable[SubjectStore], entries: Iterable[str]) -> list[str]:
@@ -334,7 +336,7 @@ class Handler:
 
     def _collected(self, request: SubjectRequest) -> Result:
         del request
-        return {}
+        return dict(self._desk.collected)
 
     def _confirmation(self, request: SubjectRequest) -> Result:
         outcome = {

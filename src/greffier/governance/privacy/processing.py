@@ -14,6 +14,7 @@ _MEASURES = (
     "Encryption of captured content under keys per person; keyed references instead of identifiers; access by role "
     "and purpose; input and output screening; tamper-evident log; two people for access to content"
 )
+_OF_NO_PERSON = frozenset({"public", "internal"})
 
 
 def build_record(snapshot: Snapshot, tenant: str | None = None) -> dict[str, Any]:
@@ -42,11 +43,9 @@ def build_record(snapshot: Snapshot, tenant: str | None = None) -> dict[str, Any
 
 def activity(snapshot: Snapshot, use_case: UseCaseSettings) -> dict[str, Any]:
     """One use case as a processing activity."""
-    workspace = snapshot.workspace
-    controller = workspace.controller
+    controller = snapshot.workspace.controller
     basis = use_case.lawful_basis
     articles = [] if basis is None else [a for a in (basis.article_6, basis.article_9) if a]
-    titles = [workspace.data_classes[name].title for name in use_case.data_classes if name in workspace.data_classes]
     return {
         "use_case": use_case.id,
         "digest": snapshot.use_case_digests[use_case.id],
@@ -56,7 +55,7 @@ def activity(snapshot: Snapshot, use_case: UseCaseSettings) -> dict[str, Any]:
         "items": {
             "a": "" if controller is None else ". ".join(controller_lines(controller)),
             "b": f"{use_case.purpose}: {use_case.intended_purpose}",
-            "c": f"{'; '.join(use_case.data_subjects)} | {'; '.join(titles)}" if use_case.data_subjects else "",
+            "c": subjects_and_data(snapshot, use_case),
             "d": "; ".join(recipients_of(snapshot, use_case)) or "none outside the organisation",
             "e": transfers_of(snapshot, use_case),
             "f": storage_period(snapshot, use_case),
@@ -76,6 +75,20 @@ def controller_lines(controller: ControllerSettings) -> Iterator[str]:
     ):
         if value:
             yield f"{label}: {value}"
+
+
+def categories_of(snapshot: Snapshot, use_case: UseCaseSettings) -> list[str]:
+    """Categories of personal data: the use case's classes without those that are of no person."""
+    known = snapshot.workspace.data_classes
+    return [known[name].title for name in use_case.data_classes if name in known and name not in _OF_NO_PERSON]
+
+
+def subjects_and_data(snapshot: Snapshot, use_case: UseCaseSettings) -> str:
+    """Whose data, and which (Art. 30(1)(c)); empty where nobody said whose."""
+    if not use_case.data_subjects:
+        return ""
+    data = "; ".join(categories_of(snapshot, use_case)) or "no personal data are intended"
+    return f"People: {'; '.join(use_case.data_subjects)}. Data: {data}"
 
 
 def recipients_of(snapshot: Snapshot, use_case: UseCaseSettings) -> list[str]:
