@@ -98,6 +98,7 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
             entrance=entrance, reader=plant.reader, content=plant.content, observer=plant.metrics
         ),
         reviews=ReviewsPipeline(entrance=entrance, store=plant.reviews),
+        known=entrance.known,
         extra_parameters=extra_parameters,
     )
 

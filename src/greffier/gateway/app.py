@@ -14,7 +14,7 @@ from greffier.gateway.arrivals import index_headers
 from greffier.gateway.errors import Dialect
 from greffier.gateway.exchange import Bounds, Exchange, Receive, Scope, Send
 from greffier.gateway.ports import Health, Pipelines
-from greffier.gateway.routes import MODEL_PREFIX, OPEN_PATHS, REVIEW_PREFIX, ROUTES, Route
+from greffier.gateway.routes import MODEL_PREFIX, OPEN_PATHS, REVIEW_PREFIX, ROUTES, Route, meant
 from greffier.gateway.surfaces.health import answer_open
 from greffier.gateway.surfaces.models import get_model, speaks_anthropic
 from greffier.gateway.surfaces.reviews import review_status
@@ -23,6 +23,7 @@ from greffier.gateway.turns import Turns
 log = logging.getLogger("greffier.gateway")
 
 _RULE = "gateway.route"
+_ANTHROPIC = "/v1/messages"
 _RETRY_AFTER_S = 1.0
 
 OnFault = Callable[[str, BaseException], None]
@@ -104,7 +105,10 @@ class GatewayApp:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path in OPEN_PATHS and scope["method"] == "GET":
+        method: str = scope["method"]
+        if method == "HEAD":  # RFC 9110 section 9.3.2: as GET; the server leaves the body out
+            method = "GET"
+        if path in OPEN_PATHS and method == "GET":
             await answer_open(path, self._health, send)
             return
         started = self._clock.monotonic()
@@ -124,6 +128,7 @@ class GatewayApp:
             started=started,
             bounds=self._bounds,
             closing=self._draining,
+            known=self._pipelines.known,
         )
         self._in_flight += 1
         self._idle.clear()
@@ -131,7 +136,7 @@ class GatewayApp:
             problem = headers if isinstance(headers, Deny) else self._not_now()
             if problem is None:
                 await self._turns.begin()
-                await self._guarded(exchange, self._serve(exchange, scope["method"], path, route))
+                await self._guarded(exchange, self._serve(exchange, method, path, route))
             else:
                 await exchange.refuse(problem)
         finally:
@@ -156,15 +161,15 @@ class GatewayApp:
         if route is not None:
             if method == route.method:
                 return route.handler(exchange, self._pipelines)
-            return exchange.refuse(_wrong_method(route.method), (("allow", route.method),))
+            return _wrong_method(exchange, route.method)
         for prefix, answer in _NAMED:
             if path.startswith(prefix) and len(path) > len(prefix):
                 if method == "GET":
                     return answer(exchange, self._pipelines, path[len(prefix) :])
-                return exchange.refuse(_wrong_method("GET"), (("allow", "GET"),))
+                return _wrong_method(exchange, "GET")
         if path in OPEN_PATHS:
-            return exchange.refuse(_wrong_method("GET"), (("allow", "GET"),))
-        return exchange.refuse(Deny(Code.ROUTE_NOT_FOUND, _RULE, "There is nothing at this path"))
+            return _wrong_method(exchange, "GET")
+        return exchange.refuse(_nothing_there(path))
 
     async def _guarded(self, exchange: Exchange, serving: Awaitable[None]) -> None:
         """Turn whatever ends a handler early into an answer in the caller's dialect."""
@@ -199,14 +204,30 @@ def _surface(path: str) -> Surface:
     return "reviews" if path.startswith(REVIEW_PREFIX) else "models"
 
 
-def _wrong_method(allowed: str) -> Deny:
-    return Deny(Code.METHOD_NOT_ALLOWED, _RULE, f"This path answers {allowed} only")
+def _wrong_method(exchange: Exchange, allowed: str) -> Awaitable[None]:
+    ruling = Deny(Code.METHOD_NOT_ALLOWED, _RULE, f"This path answers {allowed} only")
+    return exchange.refuse(ruling, (("allow", "GET, HEAD" if allowed == "GET" else allowed),))
+
+
+def _nothing_there(path: str) -> Deny:
+    wanted = meant(path)
+    remedy = ""
+    if wanted is not None:
+        base = (
+            "the gateway's address without a path" if wanted.startswith(_ANTHROPIC) else "the address followed by /v1"
+        )
+        remedy = f"The path is {wanted}: set the SDK's base URL to {base}."
+    return Deny(Code.ROUTE_NOT_FOUND, _RULE, "There is nothing at this path", remedy)
 
 
 def _dialect(path: str, route: Route | None, headers: dict[bytes, bytes]) -> Dialect:
+    if route is None and (wanted := meant(path)) is not None:
+        route = ROUTES[wanted]
     if route is not None and route.dialect is not None:
         return route.dialect
-    if path.startswith("/v1/"):
+    if path.startswith(_ANTHROPIC):
+        return "anthropic"
+    if route is not None or path.startswith("/v1/"):
         return "anthropic" if speaks_anthropic(headers) else "openai"
     return "problem"
 

@@ -22,11 +22,11 @@ def index_headers(raw: RawHeaders) -> dict[bytes, bytes] | Deny:
 
     Denies headers in excess, and repeated headers of those that must not be ambiguous (RFC 9110 section 5.3).
     """
+    if len(raw) > MAX_HEADERS:
+        return Deny(Code.INVALID_REQUEST, _RULE, f"The request has more than {MAX_HEADERS} headers")
     headers = dict(raw)
     if len(headers) == len(raw):
         return headers
-    if len(raw) > MAX_HEADERS:
-        return Deny(Code.INVALID_REQUEST, _RULE, f"The request has more than {MAX_HEADERS} headers")
     names = [name for name, _ in raw]
     for name in _SINGLE:
         if names.count(name) > 1:

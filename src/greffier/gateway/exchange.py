@@ -12,6 +12,7 @@ from greffier.core.errors import Code
 from greffier.core.rulings import Deny, Refused
 from greffier.gateway.arrivals import arrival_of
 from greffier.gateway.errors import Dialect, render
+from greffier.gateway.ports import Known
 from greffier.gateway.wire.chat_answer import StreamWriter
 
 Scope = MutableMapping[str, Any]
@@ -21,6 +22,8 @@ Headers = Iterable[tuple[str, str]]
 
 JSON = (b"content-type", b"application/json")
 _RULE = "gateway.body"
+_COMPRESSED = Deny(Code.UNSUPPORTED_MEDIA_TYPE, _RULE, "The body is compressed", "Send it without Content-Encoding.")
+_TAKES_PLAIN = (("accept-encoding", "identity"),)  # RFC 9110 section 12.5.3, of an answer with status 415
 _WATCH_AFTER_S = 0.05  # most requests are over by then and never pay for a watching task
 
 
@@ -34,6 +37,7 @@ class Bounds(msgspec.Struct, frozen=True):
         max_concurrent_requests: Requests in flight per worker.
         ping_interval_s: Silence after which a stream gets a keep-alive comment.
         stall_timeout_s: Time a caller may leave a stream's bytes unread before the answer is given up.
+        strangers_body_bytes: How much of a body is read, at most, before its sender is known.
         linger_s: Time to go on reading, and discarding, a body that was refused unread: a connection closed on bytes
             in flight is reset, and the caller might never see why.
     """
@@ -44,6 +48,7 @@ class Bounds(msgspec.Struct, frozen=True):
     max_concurrent_requests: int = 2048
     ping_interval_s: float = 15.0
     stall_timeout_s: float = 60.0
+    strangers_body_bytes: int = 65_536
     linger_s: float = 1.0
 
 
@@ -62,6 +67,7 @@ class Exchange:
 
     __slots__ = (
         "_closing",
+        "_known",
         "_loop",
         "_receive",
         "_send",
@@ -93,10 +99,12 @@ class Exchange:
         started: float,
         bounds: Bounds,
         closing: bool,
+        known: Known,
     ) -> None:
         self._receive = receive
         self._send = send
         self._closing = closing
+        self._known = known
         self._unread = False
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -118,16 +126,15 @@ class Exchange:
     async def body(self) -> bytes:
         """Read the body, within its bounds of size and time.
 
+        Of a sender nobody knows no more than a little is read: the pipeline refuses before it looks at a body.
+
         Raises:
             Refused: ``UNSUPPORTED_MEDIA_TYPE``, ``REQUEST_TOO_LARGE``; ``REQUEST_TIMEOUT`` arrives as a cancellation.
         """
-        media_type = self.headers.get(b"content-type", b"application/json")
-        if media_type != b"application/json" and media_type.split(b";")[0].strip().lower() != b"application/json":
-            raise Refused(Deny(Code.UNSUPPORTED_MEDIA_TYPE, _RULE, "The body is not declared as JSON"))
-        limit = self.bounds.max_body_bytes
-        declared = self.headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:20]) > limit:
-            raise self._too_large()
+        declared = self._declared()
+        limit, free = self.bounds.max_body_bytes, self.bounds.strangers_body_bytes
+        if (declared > free or b"expect" in self.headers) and await self._strange():
+            return b""
         self._timer = self._loop.call_later(self.bounds.body_timeout_s, self._too_slow)
         try:
             message = await self._receive()
@@ -146,11 +153,34 @@ class Exchange:
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)
+                if not declared and size > free >= size - len(part) and await self._strange():
+                    return b""
                 message = await self._receive()
         finally:
             self._timer.cancel()
         self.interruption = self._gone()
         raise Refused(self.interruption)
+
+    def _declared(self) -> int:
+        """Bytes of body the head announces, 0 if it does not say; refuses what it announces and we cannot take."""
+        headers = self.headers
+        media_type = headers.get(b"content-type", b"application/json")
+        if media_type != b"application/json" and media_type.split(b";")[0].strip().lower() != b"application/json":
+            raise Refused(Deny(Code.UNSUPPORTED_MEDIA_TYPE, _RULE, "The body is not declared as JSON"))
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise Refused(_COMPRESSED, _TAKES_PLAIN)
+        length = headers.get(b"content-length", b"0")
+        declared = int(length[:20]) if length.isdigit() else 0
+        if declared > self.bounds.max_body_bytes:
+            raise self._too_large()
+        return declared
+
+    async def _strange(self) -> bool:
+        """Whether the sender is nobody we know; then the rest of the body stays unread."""
+        if await self._known(self.arrival):
+            return False
+        self._closing = self._unread = True
+        return True
 
     def _too_large(self) -> Refused:
         self._closing = self._unread = True  # what is left of the body is not worth keeping

@@ -4,7 +4,7 @@ Each ``run`` authenticates first and calls ``decode`` only afterwards, so that a
 may raise `greffier.core.rulings.Refused`, whose ruling the surface renders in the caller's dialect.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -19,6 +19,10 @@ from greffier.pipeline.asks import FeedbackRequest, ModerationRequest
 T = TypeVar("T")
 Decode = Callable[[], Ruling[T]]
 """Turns the body that was read into a request, or says what is wrong with it. Pure; called once at most."""
+
+
+Known = Callable[[Arrival], Awaitable[bool]]
+"""Whether the credential of a request may be valid; the pipeline authenticates again, for the record."""
 
 
 class ChatPort(Protocol):
@@ -90,6 +94,7 @@ class Pipelines(msgspec.Struct, frozen=True):
         check: Guardrails alone.
         feedback: Users' verdicts.
         reviews: What reviewers decided.
+        known: Asked before more of a body is read than a stranger may have us hold.
         extra_parameters: Non-standard request parameters that the workspace lets through to models.
     """
 
@@ -99,6 +104,7 @@ class Pipelines(msgspec.Struct, frozen=True):
     check: CheckPort
     feedback: FeedbackPort
     reviews: ReviewsPort
+    known: Known
     extra_parameters: frozenset[str] = frozenset()
 
 

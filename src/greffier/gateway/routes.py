@@ -1,5 +1,6 @@
 """Every path the gateway answers, what answers it, and in which dialect."""
 
+import re
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -36,6 +37,7 @@ class Route(msgspec.Struct, frozen=True):
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 MODEL_PREFIX = "/v1/models/"
 REVIEW_PREFIX = "/v1/reviews/"
+_LONGEST = 256  # of an unknown path, for whoever guesses at it
 
 ROUTES: dict[str, Route] = {
     "/v1/chat/completions": Route("POST", "chat_completions", chat_completions),
@@ -49,3 +51,22 @@ ROUTES: dict[str, Route] = {
     "/v1/feedback": Route("POST", "feedback", feedback),
     "/v1/models": Route("GET", "models", list_models, None),
 }
+
+_TAILS = sorted(((path.removeprefix("/v1"), path) for path in ROUTES), key=lambda pair: -len(pair[0]))
+_SLASHES = re.compile("/+")
+_BASES = re.compile(
+    r"(/(v\d+|api|openai|anthropic|chat/completions|completions|responses|messages|(engines|deployments)/[^/]+))*"
+)
+"""What base URLs begin with by mistake; ``/v1/threads/ID/messages`` is another API and not a mistaken base."""
+
+
+def meant(path: str) -> str | None:
+    """The route that an unknown path probably stands for: a base URL without its ``/v1``, or with too much behind it.
+
+    Only for the words and the dialect of a refusal; nothing is ever served under another path than its own.
+    """
+    tidy = _SLASHES.sub("/", path[:_LONGEST]).rstrip("/").lower()
+    for tail, route in _TAILS:
+        if tidy.endswith(tail) and _BASES.fullmatch(tidy.removesuffix(tail)):
+            return route
+    return None

@@ -8,7 +8,7 @@ import msgspec
 from greffier.boundary.points import Point
 from greffier.boundary.trail import Answered, Ending, Evidence, Trail, enforce, enforce_now
 from greffier.core.context import Arrival, Ask, Grant, RequestContext
-from greffier.core.errors import Code
+from greffier.core.errors import REFUSALS, Code
 from greffier.core.rulings import Deny, Refused
 from greffier.identity.authenticators import Authenticators
 from greffier.limits.service import Limits, Need, Reservation, Spent
@@ -152,6 +152,11 @@ class Entrance(msgspec.Struct, frozen=True):
     def visit(self, arrival: Arrival) -> "Visiting":
         """Begin a visit: ``async with entrance.visit(arrival) as visit``."""
         return Visiting(Visit(arrival, self.evidence, self.limits))
+
+    async def known(self, arrival: Arrival) -> bool:
+        """Whether the credential may be valid; False only where asking again would bring the same refusal."""
+        ruling = await self.authenticators.authenticate(arrival)
+        return not isinstance(ruling, Deny) or REFUSALS[ruling.code].retry
 
     async def identify(self, visit: Visit, arrival: Arrival) -> RequestContext:
         """Say who is asking.

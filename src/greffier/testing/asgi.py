@@ -53,6 +53,11 @@ class Caller:
         path: Path, decoded.
         headers: Header pairs.
         parts: Pieces of the body, in order; None stands for a body that never ends.
+
+    Attributes:
+        reply: What came back so far.
+        wrote: Set once something came back.
+        unsent_when_answered: How many pieces of the body nobody had read when the answer began.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Caller:
     ) -> None:
         self.reply = Reply()
         self.wrote = asyncio.Event()
+        self.unsent_when_answered = 0
         self._app = app
         self._gone = asyncio.Event()
         self._reading = asyncio.Event()
@@ -111,6 +117,7 @@ class Caller:
         await self._reading.wait()
         if message["type"] == "http.response.start":
             self.reply.status = message["status"]
+            self.unsent_when_answered = len(self._parts)
             self.reply.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
         else:
             frame = message.get("body", b"")

@@ -218,7 +218,11 @@ def scripted_pipelines(chat: ScriptedChat | None = None) -> Pipelines:
     """All of it."""
     chat = chat or ScriptedChat()
     others = (ScriptedEmbed(), ScriptedModels(), ScriptedCheck(), ScriptedFeedback(), ScriptedReviews())
-    return Pipelines(chat, *others)
+    return Pipelines(chat, *others, known=_known)
+
+
+async def _known(arrival: Arrival) -> bool:
+    return arrival.credential is not None and arrival.credential.secret == KEY
 
 
 def last_text(request: ChatRequest) -> str:

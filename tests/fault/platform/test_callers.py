@@ -30,12 +30,12 @@ def answer_of(caller: socket.socket, more: bytes) -> bytes:
     caller.settimeout(0.1)
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        with contextlib.suppress(TimeoutError):
-            piece = caller.recv(4096)
-            if not piece:
-                return received
-            received += piece
         try:
+            with contextlib.suppress(TimeoutError):
+                piece = caller.recv(4096)
+                if not piece:
+                    return received
+                received += piece
             caller.sendall(more)
         except (BrokenPipeError, ConnectionResetError):
             return received

@@ -1,6 +1,7 @@
 """Bodies within bounds, callers that leave, stall or come too many, and answers that always have a dialect."""
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
@@ -65,6 +66,8 @@ async def test_ambiguous_headers_are_refused(app: GatewayApp) -> None:
     assert (reply.status, reply.json()["error"]["param"]) == (400, "authorization")
     reply = await ask(app, "POST", CHAT, say("hi"), [("a", "b")] * 200)
     assert reply.status == 400
+    reply = await ask(app, "POST", CHAT, say("hi"), [*AUTH, *((f"x-{number}", "b") for number in range(200))])
+    assert reply.status == 400
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,40 @@ async def test_wrong_paths_speak_the_callers_dialect(app: GatewayApp) -> None:
         reply = await ask(app, "GET", path)
         assert reply.headers["content-type"] == "application/problem+json"
     reply = await ask(app, "POST", "/healthz")
-    assert (reply.status, reply.headers["allow"]) == (405, "GET")
+    assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ("/chat/completions", CHAT),  # OpenAI's SDK with a base URL that lacks /v1
+        ("/v1/chat/completions/", CHAT),
+        ("//v1/chat/completions", CHAT),
+        ("/v1/chat/completions/chat/completions", CHAT),  # with the whole path as base URL
+        ("/openai/deployments/gpt/chat/completions", CHAT),  # Azure's SDK
+        ("/v1/v1/messages", "/v1/messages"),  # Anthropic's SDK with a base URL that ends in /v1
+        ("/models", "/v1/models"),
+    ],
+)
+async def test_a_mistaken_base_url_is_told_the_path_in_the_dialect_of_its_sdk(
+    app: GatewayApp, asked: str, wanted: str
+) -> None:
+    error = (await ask(app, "POST", asked, say("hi"), AUTH)).json()["error"]
+    assert f"The path is {wanted}: set the SDK's base URL to" in error["message"]
+    assert error["type"] == ("not_found_error" if wanted == "/v1/messages" else "invalid_request_error")
+
+
+async def test_another_api_is_no_mistaken_base_url(app: GatewayApp) -> None:
+    reply = await ask(app, "POST", "/v1/threads/thread_1/messages", say("hi"), AUTH)
+    assert (reply.status, code_of(reply)) == (404, "route_not_found")
+    assert "The path is" not in reply.json()["error"]["message"]
+    reply = await ask(app, "POST", "/v1/messages/batches", say("hi"), AUTH)
+    assert reply.json()["error"]["type"] == "not_found_error"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/models"])
+async def test_head_is_answered_as_get(app: GatewayApp, path: str) -> None:
+    assert (await ask(app, "HEAD", path, headers=AUTH)).status == 200
 
 
 async def test_other_media_types_are_refused(app: GatewayApp) -> None:
@@ -101,6 +137,43 @@ async def test_other_media_types_are_refused(app: GatewayApp) -> None:
     assert (reply.status, code_of(reply)) == (415, "unsupported_media_type")
     for media_type in ("application/json", "Application/JSON; charset=utf-8"):
         assert (await ask(app, "POST", CHAT, say("hi"), (*AUTH, ("content-type", media_type)))).status == 200
+
+
+async def test_a_compressed_body_is_refused_as_such(app: GatewayApp) -> None:
+    reply = await ask(app, "POST", CHAT, gzip.compress(b"{}"), (*AUTH, ("content-encoding", "gzip")))
+    assert (reply.status, code_of(reply)) == (415, "unsupported_media_type")
+    assert reply.headers["accept-encoding"] == "identity"
+    assert "Content-Encoding" in reply.json()["error"]["message"]
+    assert (await ask(app, "POST", CHAT, say("hi"), (*AUTH, ("content-encoding", "identity")))).status == 200
+
+
+@pytest.mark.parametrize("credential", [(), (("authorization", "Bearer wrong"),)])
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_stranger_cannot_fill_the_memory_with_a_body(
+    credential: tuple[tuple[str, str], ...], declared: bool
+) -> None:
+    app = bounded(Bounds(strangers_body_bytes=1000))
+    headers = (*credential, *((("content-length", "40000"),) if declared else ()))
+    caller = Caller(app, "POST", CHAT, headers=headers, parts=[b"x" * 400] * 100)
+    reply = await caller.run()
+    assert (reply.status, reply.headers["connection"]) == (401, "close")
+    assert caller.unsent_when_answered == (100 if declared else 97)
+    assert caller.unsent == 0  # discarded, so that the caller sees the answer
+
+
+async def test_who_waits_to_be_let_in_is_refused_before_sending(app: GatewayApp) -> None:
+    caller = Caller(
+        app, "POST", CHAT, headers=(("expect", "100-continue"), ("content-length", "9")), parts=[b"{", None]
+    )
+    assert (await caller.run()).status == 401
+
+
+async def test_a_known_sender_may_send_a_large_body() -> None:
+    app = bounded(Bounds(strangers_body_bytes=1000))
+    body = encode(say("x" * 5000))
+    for headers in (AUTH, (*AUTH, ("content-length", str(len(body))))):
+        reply = await Caller(app, "POST", CHAT, headers=headers, parts=[body[:2000], body[2000:]]).run()
+        assert reply.json()["choices"][0]["message"]["content"] == "x" * 5000
 
 
 async def test_a_body_over_the_limit_is_refused_declared_or_not() -> None:
