@@ -87,6 +87,20 @@ class TestAnswers:
         assert {frame["model"] for frame in frames[:-1]} == {"assistant"}
         assert [r["kind"] for r in record(platform, answer.headers["x-request-id"])] == ["admission", "outcome"]
 
+    @pytest.mark.parametrize("lie", ["[[count_one]]", "[[zero_usage]]"])
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_answers_a_server_does_not_count_are_paid_for(
+        self, platform: Platform, key: str, peers: Peers, lie: str, stream: bool
+    ) -> None:
+        said = "internationalisation " * 20
+        options = {"stream_options": {"include_usage": True}} if stream else {}
+        answer = platform.chat(key, f"[[say={said}]] {lie}", n=3, stream=stream, **options)
+        usage = events(answer)[-2]["usage"] if stream else answer.json["usage"]
+        assert usage["completion_tokens"] > 3 * len(said.split())
+        _, outcome = record(platform, answer.headers["x-request-id"])
+        assert outcome["output_tokens"] == usage["completion_tokens"]
+        assert outcome["tokens_estimated"] is True
+
     def test_messages_responses_and_completions_pass_the_same_path(
         self, platform: Platform, key: str, peers: Peers
     ) -> None:

@@ -10,10 +10,13 @@ vocabularies need up to three times as many tokens for scripts other than Latin.
 
 import string
 
+import msgspec
+
 from greffier.core.chat import ChatRequest, ChatResponse, ImagePart, Message, TextPart, Usage
 
 _CHARS_PER_TOKEN = 4
 _FRAMING = 3
+_TOO_FAR_OFF = 1.5  # the estimate's own error is less for nearly all texts; n answers counted as one are off by n
 _IMAGE_TOKENS = 765  # OpenAI's count for one 1024x1024 image in high detail
 
 
@@ -78,6 +81,27 @@ def estimate_usage(request: ChatRequest, response: ChatResponse) -> Usage:
     """Usage of an answer whose server gave no numbers."""
     output = sum(estimate_message(choice.message) - _FRAMING for choice in response.choices)
     return Usage(input_tokens=estimate_prompt(request), output_tokens=output, estimated=True)
+
+
+def is_doubtful(reported: Usage | None, answers: int) -> bool:
+    """Whether what a server says an answer used has to be held against our own count.
+
+    llama.cpp counts one answer where several (``n``) were asked for, and some servers say zero: what they leave out
+    would be neither paid for nor held to a limit.
+    """
+    return reported is None or answers > 1 or not reported.output_tokens or not reported.prompt_tokens
+
+
+def whole_usage(reported: Usage | None, estimated: Usage) -> Usage:
+    """What an answer used: as reported, unless that cannot be all of it."""
+    if reported is None:
+        return estimated
+    whole = reported
+    if not reported.prompt_tokens:
+        whole = msgspec.structs.replace(whole, input_tokens=estimated.input_tokens, estimated=True)
+    if estimated.output_tokens > _TOO_FAR_OFF * reported.output_tokens:
+        whole = msgspec.structs.replace(whole, output_tokens=estimated.output_tokens, estimated=True)
+    return whole
 
 
 def estimate_ascii(chars: int) -> int:

@@ -19,11 +19,11 @@ from greffier.guardrails.prompt import Placed
 from greffier.guardrails.screen import Guard, ScreenedInput
 from greffier.limits.service import Need
 from greffier.llm.cost import cost_of
-from greffier.llm.tokens import estimate_prompt, estimate_usage
+from greffier.llm.tokens import estimate_prompt, estimate_usage, is_doubtful, whole_usage
 from greffier.pipeline.answers import ChatAnswer, ChatStream
 from greffier.pipeline.call import Called, Caller
 from greffier.pipeline.capture import Capture
-from greffier.pipeline.facts import ask_of, capabilities, need_of, params_bytes
+from greffier.pipeline.facts import answers_asked, ask_of, capabilities, need_of, params_bytes
 from greffier.pipeline.ground import Grounding
 from greffier.pipeline.review import ReviewDesk
 from greffier.pipeline.stream import StreamRelease
@@ -161,7 +161,9 @@ class ChatPipeline:
 def _used(sent: ChatRequest, called: Called) -> Answered:
     """What an answer cost, whether or not it passes the output screen."""
     response, price = called.response, called.deployment.price
-    usage = response.usage or estimate_usage(sent, response)
+    usage = response.usage
+    if usage is None or is_doubtful(usage, answers_asked(sent)):
+        usage = whole_usage(usage, estimate_usage(sent, response))
     return Answered(
         deployment=called.deployment.name,
         model=response.model,

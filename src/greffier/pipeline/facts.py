@@ -45,11 +45,15 @@ def capabilities(request: ChatRequest) -> tuple[str, ...]:
     return tuple(needed)
 
 
+def answers_asked(request: ChatRequest) -> int:
+    """How many answers the caller wants (``n``)."""
+    count = request.params.get("n")
+    return count if isinstance(count, int) and count > 0 else 1
+
+
 def need_of(request: ChatRequest, price: Price | None, prompt_tokens: int, output_cap: int) -> Need:
     """Upper bound of what the request can use: the prompt as estimated, and every answer at its cap."""
-    count = request.params.get("n")
-    answers = count if isinstance(count, int) and count > 0 else 1
-    output = (request.max_tokens or output_cap) * answers
+    output = (request.max_tokens or output_cap) * answers_asked(request)
     return Need(prompt_tokens + output, None if price is None else price.cost(prompt_tokens, output))
 
 

@@ -14,10 +14,11 @@ from greffier.core.rulings import Refused
 from greffier.guardrails.stream import StreamScreen
 from greffier.llm.cost import cost_of
 from greffier.llm.ports import ProviderError
-from greffier.llm.tokens import estimate_ascii, estimate_prompt, estimate_text
+from greffier.llm.tokens import estimate_ascii, estimate_prompt, estimate_text, is_doubtful, whole_usage
 from greffier.pipeline.answers import ChatStream
 from greffier.pipeline.call import Caller, Opened, denial
 from greffier.pipeline.capture import Capture, wanted
+from greffier.pipeline.facts import answers_asked
 from greffier.pipeline.visit import Visit
 
 
@@ -73,7 +74,9 @@ class _Tally:
 
     def answered(self) -> Answered:
         """The stream as the record tells it."""
-        usage = self.usage or self._estimate()
+        usage = self.usage
+        if usage is None or is_doubtful(usage, answers_asked(self._request)):
+            usage = whole_usage(usage, self._estimate())
         return Answered(
             deployment=self._opened.deployment.name,
             model=self.model,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from greffier.core.chat import Usage
 from greffier.core.deployment import Price
 from greffier.llm.cost import cost_of
-from greffier.llm.tokens import estimate_text
+from greffier.llm.tokens import estimate_text, is_doubtful, whole_usage
 
 # Texts, and their tokens as counted by two byte-pair vocabularies (npm gpt-tokenizer 3, o200k_base and cl100k_base).
 SAMPLES: dict[str, tuple[str, int, int]] = {
@@ -145,3 +145,25 @@ def test_cost_is_exact_and_never_rounds_to_free(prompt: int, output: int, cached
 
 def test_an_unknown_price_costs_nothing_here() -> None:
     assert cost_of(Usage(input_tokens=10), None) == 0
+
+
+@pytest.mark.parametrize(
+    ("reported", "answers", "used"),
+    [
+        (Usage(input_tokens=9, output_tokens=50), 1, (9, 50)),
+        (Usage(input_tokens=9, output_tokens=100), 2, (9, 100)),
+        (Usage(input_tokens=9, output_tokens=50), 2, (9, 90)),  # one of two answers was counted
+        (Usage(input_tokens=9, output_tokens=0), 1, (9, 90)),
+        (Usage(cached_tokens=9, output_tokens=80), 1, (9, 80)),
+        (Usage(), 1, (10, 90)),
+        (None, 1, (10, 90)),
+    ],
+)
+def test_what_a_server_leaves_out_of_its_count_is_counted(
+    reported: Usage | None, answers: int, used: tuple[int, int]
+) -> None:
+    counted = Usage(input_tokens=10, output_tokens=90, estimated=True)
+    whole = whole_usage(reported, counted) if is_doubtful(reported, answers) else reported
+    assert whole is not None
+    assert (whole.prompt_tokens, whole.output_tokens) == used
+    assert whole.estimated is (whole != reported)

@@ -23,7 +23,9 @@ def error(script: Script, status: int) -> dict[str, Any]:
 def usage(script: Script, body: Any, text: str) -> dict[str, Any]:
     """Tokens, counted as words."""
     prompt = sum(len(str(message.get("content", "")).split()) for message in body.get("messages", []))
-    answer = len(text.split()) * int(body.get("n") or 1)
+    answer = len(text.split()) * (1 if script.count_one else int(body.get("n") or 1))
+    if script.zero_usage:
+        prompt = answer = 0
     return {
         "prompt_tokens": prompt + script.cached,
         "completion_tokens": answer,

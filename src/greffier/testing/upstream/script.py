@@ -36,6 +36,8 @@ class Script(msgspec.Struct, frozen=True):
         args: JSON arguments of those calls.
         error_frame: Send an error frame in mid-stream.
         no_usage: Leave usage out.
+        zero_usage: Say that nothing was used.
+        count_one: Count one answer only, however many were asked for, as llama.cpp does.
         two_usages: Send the usage chunk twice.
         cached: Prompt tokens reported as read from a cache.
         redirect: Answer 302 to the cloud metadata address.
@@ -69,6 +71,8 @@ class Script(msgspec.Struct, frozen=True):
     args: str = '{"city": "Paris"}'
     error_frame: bool = False
     no_usage: bool = False
+    zero_usage: bool = False
+    count_one: bool = False
     two_usages: bool = False
     cached: int = 0
     redirect: bool = False
