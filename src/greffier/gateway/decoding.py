@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 _RULE = "gateway.decode"
 _MAX_NAME = 64
+_TOOLS = "Offer functions that your program runs; tools that a provider would run by itself are not let through."
 _UNKNOWN = "Object contains unknown field `"
 _STRUCTURE = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
@@ -100,6 +101,8 @@ def _invalid(message: str) -> Deny:
         field = what.split("`")[1]
         name = f"{path}.{field}" if path else field
         return invalid(name, f"The field '{_bounded(name)}' is missing")
+    if path.startswith("tools[") and path.endswith("].type"):
+        return unsupported(path, _TOOLS)
     if what.startswith(("Invalid enum value", "Invalid value")):
         what = "The value is none of those allowed"  # msgspec would quote it
     name = _bounded(path) or "body"

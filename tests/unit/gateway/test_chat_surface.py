@@ -104,6 +104,24 @@ async def test_a_stopped_stream_ends_with_an_error_and_never_with_done(app: Gate
     assert b'"finish_reason":"stop"' not in reply.body
 
 
+@pytest.mark.parametrize(
+    ("more", "param", "said"),
+    [
+        ({"stream": True, "logprobs": True}, "logprobs", "without 'stream'"),  # no silent null in their place
+        ({"top_logprobs": 2}, "top_logprobs", "logprobs: true"),
+        ({"response_format": {"type": "json"}}, "response_format.type", "json_object"),  # servers ignore it: free text
+        ({"response_format": {}}, "response_format.type", "json_object"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "functions that your program runs"),
+    ],
+)
+async def test_what_would_be_answered_otherwise_than_asked_is_refused_with_the_way_out(
+    app: GatewayApp, more: dict[str, Any], param: str, said: str
+) -> None:
+    error = (await ask(app, "POST", CHAT, say("hi", **more), AUTH)).json()["error"]
+    assert error["param"] == param
+    assert said in error["message"]
+
+
 async def test_an_unknown_model_is_openais_404(app: GatewayApp) -> None:
     reply = await ask(app, "POST", CHAT, say("hi", model="gpt-x"), AUTH)
     error = reply.json()["error"]

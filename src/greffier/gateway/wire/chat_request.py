@@ -171,6 +171,8 @@ _REFUSED = {
     "function_call": "Use 'tool_choice', which replaced it.",
 }
 
+_FORMATS = ("text", "json_object", "json_schema")
+
 _refused_values = attrgetter(*_REFUSED)
 _passed_on_values = attrgetter(*PASSED_ON)
 _decoder = msgspec.json.Decoder(WireChat)
@@ -189,7 +191,7 @@ def decode_chat(body: bytes, *, max_depth: int, extra_parameters: Collection[str
 
 
 def _translate(wire: WireChat, extras: dict[str, Any]) -> Ruling[ChatRequest]:
-    problem = _refused(wire) or check_messages(wire.messages)
+    problem = _refused(wire) or _contradictory(wire) or check_messages(wire.messages)
     if problem is not None:
         return problem
     params = {
@@ -218,6 +220,7 @@ def _translate(wire: WireChat, extras: dict[str, Any]) -> Ruling[ChatRequest]:
 
 
 def _refused(wire: WireChat) -> Deny | None:
+    """What the gateway does not do, by name."""
     if any(_refused_values(wire)):
         name = next(name for name in _REFUSED if getattr(wire, name))
         return unsupported(name, _REFUSED[name])
@@ -225,10 +228,23 @@ def _refused(wire: WireChat) -> Deny | None:
         return unsupported("store", "Send 'store: false'; the gateway keeps the records itself.")
     if wire.modalities not in (None, ("text",)):
         return unsupported("modalities", "Ask for text answers.")
+    if wire.stream and wire.logprobs is True:
+        return unsupported(
+            "logprobs", "Ask without 'stream': log-probabilities spell out text that is still held back."
+        )
+    return None
+
+
+def _contradictory(wire: WireChat) -> Deny | None:
+    """Fields that make no sense together, or that servers would ignore."""
     if wire.stream_options is not None and not wire.stream:
         return invalid("stream_options", "'stream_options' is only allowed with 'stream: true'")
     if wire.max_tokens and wire.max_completion_tokens and wire.max_tokens != wire.max_completion_tokens:
         return invalid("max_tokens", "'max_tokens' and 'max_completion_tokens' differ", "Send only one of them.")
+    if wire.top_logprobs and wire.logprobs is not True:
+        return invalid("top_logprobs", "'top_logprobs' is only allowed with 'logprobs: true'")
+    if wire.response_format is not None and wire.response_format.get("type") not in _FORMATS:
+        return invalid("response_format.type", f"A response format is one of {', '.join(_FORMATS)}")
     return None
 
 
