@@ -145,6 +145,12 @@ class Trail:
         return any(attempt.outcome != "failed" for attempt in self._attempts)
 
     @property
+    def cut_off(self) -> str:
+        """The deployment whose call was the last one and was not waited for to its end; empty if there is none."""
+        last = self._attempts[-1] if self._attempts else None
+        return last.deployment if last is not None and last.outcome == "cancelled" else ""
+
+    @property
     def _risk(self) -> RiskClass:
         """Decides what happens when the record cannot be written; unknown counts as high."""
         risk: RiskClass = self._known.get("risk_class") or "high"

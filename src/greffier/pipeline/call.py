@@ -102,6 +102,8 @@ class Caller:
             async with asyncio.timeout(self._timeout_s):
                 return await self._in_order(route, trail, attempt)
         except TimeoutError:
+            if trail.cut_off:
+                self._health.report(trail.cut_off, ok=False, latency_s=0.0)
             reason = f"No deployment answered within {self._timeout_s:g} s."
             return Deny(Code.UPSTREAM_TIMEOUT, "builtin:request-timeout", reason)
 

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,20 @@ def test_a_caller_who_hangs_up_in_mid_stream_stops_the_model_and_pays_for_what_i
     assert 5 <= tokens < 400
     assert record["cost_micro"] == tokens * 1000
     eventually(lambda: platform.request("GET", "/healthz").json["in_flight"] == 0)
+
+
+def test_a_server_that_outlasts_every_requests_time_is_rested_like_any_that_fails(
+    make: Callable[..., Platform], issued: str
+) -> None:
+    platform = make()
+    settings = platform.workspace / "greffier.yaml"
+    settings.write_text(
+        settings.read_text().replace("drain_timeout_s: 10", "drain_timeout_s: 10, request_timeout_s: 0.3")
+    )
+    with platform:
+        for stream in (False, True, False, True, False):
+            answer = platform.chat(issued, "[[hang]] hello", stream=stream)
+            assert (answer.status, answer.code) == (504, "upstream_timeout")
+        answer = platform.chat(issued, "hello")
+        assert (answer.status, answer.code) == (503, "no_healthy_deployment")
+        assert int(answer.headers["retry-after"]) > 0
