@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 
 import greffier
 from greffier.app.guarding import OwnDetectors
+from greffier.app.processes import http_url
 from greffier.app.serving import Server
 from greffier.config.loading import fingerprint, load_snapshot
 from greffier.config.paths import WorkspacePaths
@@ -205,7 +206,7 @@ def _listen(options: GuardServeOptions) -> tuple[socket.socket, str]:
         raise CannotListen(f"cannot listen: {error.strerror or error}") from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listener.getsockname()[:2]
-    return listener, f"http://{host}:{port}"
+    return listener, http_url(host, port)
 
 
 def _listen_on_path(path: Path) -> socket.socket:

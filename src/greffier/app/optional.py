@@ -55,6 +55,12 @@ def shared_limits(
     return cast("LimitState", state)
 
 
+async def shared_limits_problem(url: str) -> str:
+    """What keeps us from the server of shared limits; empty if nothing does."""
+    problem: str = await import_module("greffier.adapters.limits.valkey").problem_with(url)
+    return problem
+
+
 class ClosableDetector(OutsideDetector, Protocol):
     """A detector that holds something open."""
 

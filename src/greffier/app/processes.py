@@ -15,6 +15,11 @@ _HUGE_PAGE = 2 << 20
 _YOUNG_OBJECTS = 20_000  # a few hundred requests' worth; Python's default of 700 is less than one request makes
 
 
+def http_url(host: str, port: int) -> str:
+    """The URL of a listening address; an IPv6 address stands in brackets (RFC 3986 section 3.2.2)."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def die_with_parent(parent_pid: int) -> None:
     """Ask the kernel for SIGTERM when the parent is gone (prctl(2), Linux); leave at once if it is gone already."""
     libc = ctypes.CDLL(None, use_errno=True)

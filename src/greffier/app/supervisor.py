@@ -21,7 +21,7 @@ from greffier.app.copying import copying
 from greffier.app.early import Early, fork_early
 from greffier.app.following import following_erasures
 from greffier.app.privacy_desk import replay_erasures
-from greffier.app.processes import raise_file_limit
+from greffier.app.processes import http_url, raise_file_limit
 from greffier.app.retention import InForce, retention
 from greffier.app.sealing import sealing
 from greffier.app.shipping import shipping
@@ -48,6 +48,7 @@ _MAX_QUICK_DEATHS = 5
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 30.0
 _BACKLOG = 2048
+_OTHER_ADDRESS = "Stop what listens there, or choose another --host or --port."
 
 
 class ServeOptions(msgspec.Struct, frozen=True):
@@ -70,7 +71,13 @@ Restarting = Callable[[int, int], Awaitable[None]]
 
 
 class StartFailed(Exception):  # noqa: N818 - named for the condition the command line reports
-    """The platform did not come up; the message says why."""
+    """The platform did not come up; the message says why, ``remedy`` what to do."""
+
+    def __init__(
+        self, reason: str, remedy: str = "Read the messages above; 'greffier doctor' checks the installation."
+    ) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 class Worker:
@@ -182,7 +189,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise StartFailed(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
+        raise StartFailed(f"cannot listen on {host}:{port}: {reason}", _OTHER_ADDRESS) from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.set_inheritable(True)
     return listener
@@ -199,7 +207,10 @@ def claim(paths: WorkspacePaths) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise StartFailed("another gateway serves this workspace already") from None
+        raise StartFailed(
+            "another gateway serves this workspace already",
+            "Stop it first; 'greffier reload' makes it take new configuration without a stop.",
+        ) from None
     return descriptor
 
 
@@ -304,9 +315,9 @@ async def _supervise(
         await chronicle.started(host, port, len(workers), snapshot)
         try:
             await asyncio.gather(*(worker.start() for worker in workers))
-            (paths.run / "address").write_text(f"http://{host}:{port}\n")
+            (paths.run / "address").write_text(http_url(host, port) + "\n")
             (paths.run / "pid").write_text(f"{os.getpid()}\n")
-            log.info("serving on http://%s:%d with %d worker(s)", host, port, len(workers))
+            log.info("serving on %s with %d worker(s)", http_url(host, port), len(workers))
             if started is not None:
                 started.set()
             await _until_stopped(workers, stopping, chronicle.restarting)

@@ -1,19 +1,24 @@
 """``greffier doctor``: check the installation and say what is wrong."""
 
+import asyncio
+import json
 import os
 import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
+from rich.markup import escape
 
-from greffier.adapters.providers.local.weights import WeightsError, find_gguf
-from greffier.adapters.secrets.references import SecretMissing, resolve_secret, resolve_value
+from greffier.adapters.providers.build import BadDeployment, build_provider
+from greffier.app.reaching import look_outside
 from greffier.app.stores import open_reader
 from greffier.audit.ports import JournalUnavailable
 from greffier.cli.output import Exit, JsonOption, out, print_json
@@ -29,13 +34,15 @@ app = typer.Typer()
 _LEAST_PYTHON = (3, 11)
 _LEAST_FREE_BYTES = 1 << 30
 _OTHERS = 0o077
+_PATIENCE_S = 5.0
+State = Literal["ok", "warning", "wrong"]
 
 
 class Finding(msgspec.Struct, frozen=True):
     """One thing looked at."""
 
     what: str
-    state: Literal["ok", "warning", "wrong"]
+    state: State
     detail: str
     remedy: str = ""
 
@@ -43,18 +50,24 @@ class Finding(msgspec.Struct, frozen=True):
 @app.command("doctor")
 def doctor(
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")] = Path(),
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Connect to nothing outside this machine.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the installation and the workspace; the exit code is 0 only if nothing is wrong."""
-    findings = [*_installation(), *_workspace(workspace)]
+    """Check the installation, the workspace and the ways out; the exit code is 0 only if nothing is wrong.
+
+    Connects to the servers of models, of shared limits and of identity providers, and asks them nothing but that.
+    """
+    findings = [*_installation(), *_workspace(workspace, offline=offline)]
     if as_json:
         print_json([msgspec.to_builtins(finding) for finding in findings])
     else:
         colours = {"ok": "green", "warning": "yellow", "wrong": "red"}
         for finding in findings:
-            out.print(f"[{colours[finding.state]}]{finding.state:8}[/] {finding.what}: {finding.detail}")
+            told = escape(f"{finding.what}: {finding.detail}")
+            out.print(f"[{colours[finding.state]}]{finding.state:8}[/] {told}")
             if finding.remedy:
-                out.print(f"         [bold]remedy:[/] {finding.remedy}")
+                out.print(f"         [bold]remedy:[/] {escape(finding.remedy)}")
     if any(finding.state == "wrong" for finding in findings):
         raise typer.Exit(int(Exit.FAILED))
 
@@ -78,7 +91,7 @@ def _installation() -> Iterator[Finding]:
         )
 
 
-def _workspace(root: Path) -> Iterator[Finding]:
+def _workspace(root: Path, *, offline: bool) -> Iterator[Finding]:
     paths = WorkspacePaths(root)
     if not paths.settings.exists():
         yield Finding("workspace", "wrong", f"there is no {paths.settings}", "Make one: greffier init DIR")
@@ -89,9 +102,13 @@ def _workspace(root: Path) -> Iterator[Finding]:
         yield Finding("workspace", "wrong", error.reason, error.remedy)
         return
     signed = f"signed by {snapshot.signed_by}" if snapshot.signed_by else "UNSIGNED, development mode"
-    state: Literal["ok", "warning"] = "ok" if snapshot.signed_by else "warning"
+    state: State = "ok" if snapshot.signed_by else "warning"
     yield Finding("workspace", state, f"{snapshot.revision[:16]}, {signed}")
     yield from _deployments(paths, snapshot)
+    if not offline:
+        for reached in asyncio.run(look_outside(paths, snapshot)):
+            state = "wrong" if reached.problem else "ok"
+            yield Finding(reached.what, state, reached.problem or "can be reached", reached.remedy)
     yield from _state(paths)
     yield from _gateway(paths)
 
@@ -99,15 +116,11 @@ def _workspace(root: Path) -> Iterator[Finding]:
 def _deployments(paths: WorkspacePaths, snapshot: Snapshot) -> Iterator[Finding]:
     for name, settings in snapshot.deployment_settings.items():
         try:
-            if settings.base_url:
-                resolve_value(settings.base_url)
-            if settings.secret:
-                resolve_secret(settings.secret, paths.root)
-            if settings.provider == "local":
-                find_gguf(settings.model, settings.model_path, paths.root)
-        except (SecretMissing, WeightsError) as error:
-            remedy = error.remedy if isinstance(error, WeightsError) else "Set it before the start."
-            yield Finding(f"deployment {name}", "wrong", str(error), remedy)
+            build_provider(name, settings, snapshot.deployments[name], paths.root, paths.run)  # connects to nothing yet
+        except BadDeployment as error:
+            yield Finding(
+                f"deployment {name}", "wrong", error.reason.removeprefix(f"deployment '{name}': "), error.remedy
+            )
         else:
             yield Finding(f"deployment {name}", "ok", f"{settings.provider}, {settings.location}")
 
@@ -151,7 +164,32 @@ def _gateway(paths: WorkspacePaths) -> Iterator[Finding]:
         return
     try:
         os.kill(int(pid.read_text()), 0)
+    except PermissionError:
+        pass  # it runs, as somebody else
     except (OSError, ValueError):
         yield Finding("gateway", "warning", "it ended without a goodbye", "The next start tidies up.")
-    else:
-        yield Finding("gateway", "ok", f"running at {address.read_text().strip()}")
+        return
+    url = address.read_text().strip()
+    try:
+        health = _health(url)
+    except (OSError, HTTPException, ValueError) as error:
+        reason = f"it does not answer at {url}: {type(error).__name__}"
+        yield Finding("gateway", "wrong", reason, "Read its log; start it again if nothing else helps.")
+        return
+    yield Finding("gateway", "ok", f"running at {url}")
+    for warning in health.get("warnings", ()):
+        yield Finding("gateway", "warning", str(warning))
+    for name, state in health.get("breakers", {}).items():
+        if state != "closed":
+            yield Finding(f"deployment {name}", "warning", f"rests after failures (breaker {state})", "See its server.")
+
+
+def _health(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=_PATIENCE_S)
+    try:
+        connection.request("GET", "/healthz")
+        health: dict[str, Any] = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return health

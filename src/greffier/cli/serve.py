@@ -62,7 +62,7 @@ def serve(
     try:
         asyncio.run(supervise(options, snapshot, launch(options, snapshot)))
     except StartFailed as error:
-        fail(str(error), "Read the messages above; 'greffier doctor' checks the installation.", code=Exit.UNAVAILABLE)
+        fail(str(error), error.remedy, code=Exit.UNAVAILABLE)
     except SignerError as error:
         fail(error.reason, error.remedy, code=Exit.UNAVAILABLE)
     except (SecretMissing, UnusableKey) as error:

@@ -64,7 +64,7 @@ def up(
     try:
         asyncio.run(run(launch(options, snapshot)))
     except StartFailed as error:
-        fail(str(error), "Read the messages above; 'greffier doctor' checks the installation.", code=Exit.UNAVAILABLE)
+        fail(str(error), error.remedy, code=Exit.UNAVAILABLE)
 
 
 def _fresh_key(paths: WorkspacePaths, snapshot: Snapshot) -> str:

@@ -83,6 +83,15 @@ class HttpClient:
             raise BadHeader("a header or path holds line breaks or letters outside ASCII")
         return text.encode() + b"content-length: "
 
+    async def reach(self) -> None:
+        """Connect as a request would (name, proxy, TLS), and hang up.
+
+        Raises:
+            HttpError: There is no way there.
+        """
+        connection = await self._connect()
+        connection.drop()
+
     async def request(self, head: bytes, body: bytes) -> Exchange:
         """Send a request and wait for the whole answer.
 

@@ -320,6 +320,19 @@ class ValkeyLimitState:
         return int(self._clock.monotonic() * 1000)
 
 
+async def problem_with(url: str, *, timeout_s: float = 2.0) -> str:
+    """What keeps us from a server, in words without its address or password; empty if it answers."""
+    redis = Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
+    try:
+        async with asyncio.timeout(timeout_s):
+            await redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        return f"the server does not answer ({type(error).__name__})"
+    finally:
+        await redis.aclose()
+    return ""
+
+
 def _debit(pairs: Sequence[tuple[Wallet, int]]) -> None:
     for wallet, amount in pairs:
         wallet.change(amount)

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import ssl
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from greffier.llm.settings import DeploymentSettings
 _OPENAI = "https://api.openai.com/v1"
 _LOCAL_CONTEXT = 2048
 _ANTHROPIC = "https://api.anthropic.com"
+_HOSTED = {"openai": _OPENAI, "anthropic": _ANTHROPIC}
 
 
 class BadDeployment(GreffierError):  # noqa: N818 - named for the condition; the start stops on it
@@ -50,8 +54,27 @@ def build_provider(
     Raises:
         BadDeployment: A secret, certificate or model file is missing, or a field is wrong or lacking.
     """
-    try:
+    with _named(name):
         return _build(name, settings, deployment, workspace_root, run_dir)
+
+
+def build_client(name: str, settings: DeploymentSettings, deployment: Deployment, root: Path) -> HttpClient | None:
+    """The client of one deployment alone, to see whether its server can be reached; None for an engine of ours.
+
+    Raises:
+        BadDeployment: A secret or certificate is missing, or a field is wrong or lacking.
+    """
+    if settings.provider == "local":
+        return None
+    with _named(name):
+        return _client(settings, deployment, root, settings.base_url or _HOSTED.get(settings.provider, ""))
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say which deployment has the mistake, and what to do about it."""
+    try:
+        yield
     except SecretMissing as error:
         raise BadDeployment(name, str(error), "Set it before the start, or correct the reference.") from None
     except BadUrl as error:
@@ -95,6 +118,9 @@ def _client(settings: DeploymentSettings, deployment: Deployment, root: Path, ba
 
 def _tls(settings: DeploymentSettings, root: Path) -> ssl.SSLContext:
     tls = settings.tls
+    for file in (tls.ca_file, tls.client_cert_file):
+        if file and not (root / file).is_file():  # OpenSSL would not say which
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root / file))
     return tls_context(
         str(root / tls.ca_file) if tls.ca_file else None,
         str(root / tls.client_cert_file) if tls.client_cert_file else None,
