@@ -6,8 +6,9 @@ import msgspec
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.matching import Spans
-from greffier.guardrails.normalise import View, Views, views
+from greffier.guardrails.normalise import Views, views
 from greffier.guardrails.ports import Detector, DetectorError, Measured, Passage, ScoringDetector
+from greffier.guardrails.view import View
 
 
 class Engine:

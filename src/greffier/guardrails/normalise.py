@@ -7,51 +7,18 @@ encodings.
 """
 
 import unicodedata
-from bisect import bisect_right
-from collections.abc import Callable
 
 from greffier.core.rulings import Finding
-from greffier.guardrails.decoding import Piece, decoded_pieces
+from greffier.guardrails.decoding import decoded_pieces
 from greffier.guardrails.hidden import BIDI, TAGS, VARIATION, harmless, hidden_spans
 from greffier.guardrails.misspellings import misspelt_pieces
 from greffier.guardrails.packs import read_lines
 from greffier.guardrails.readings import ROT13, patterns, reading_hints, reversed_words, spaced_pieces, unleet
+from greffier.guardrails.view import OVERLAP, STRETCH, WHOLE, Segment, View, around, joined, replaced, through
 
 _DEPTH = 2
 _SURE = 0.95
 _FEW = 3
-
-
-class View:
-    """A decoded text.
-
-    Attributes:
-        name: What was undone.
-        text: The decoded text.
-        literal: Whether digits and marks are still what they were, so that identifiers and secrets can be looked for.
-        prose: Whether it is known to read as words, so that trained models are worth their time.
-        origin: Maps a span of ``text`` to the span of the original that carries it.
-        touched: Whether a span of ``text`` holds anything that was decoded; the rest was examined already.
-    """
-
-    __slots__ = ("literal", "name", "origin", "prose", "text", "touched")
-
-    def __init__(
-        self,
-        name: str,
-        text: str,
-        origin: Callable[[int, int], tuple[int, int]],
-        *,
-        literal: bool,
-        prose: bool = True,
-        touched: Callable[[int, int], bool] = lambda _start, _end: True,
-    ) -> None:
-        self.name = name
-        self.text = text
-        self.origin = origin
-        self.literal = literal
-        self.prose = prose
-        self.touched = touched
 
 
 Views = tuple[tuple[View, ...], tuple[Finding, ...]]
@@ -64,11 +31,11 @@ def views(text: str, depth: int = _DEPTH) -> Views:
         return _ascii_views(text, depth), ()
     hidden = hidden_spans(text)
     found = _hidden_findings(text, hidden) if hidden else ()
-    looks = _looks(text, hidden=bool(hidden))
+    looks, changed = _looks(text, hidden=bool(hidden))
     if looks is None:
         return _ascii_views(text, depth), found
-    inner = tuple(_through(looks, view) for view in _ascii_views(looks.text, depth))
-    return (looks, *inner), found
+    inner = tuple(through(looks, view) for view in _ascii_views(looks.text, depth))
+    return (around(looks, changed), *inner), found
 
 
 _CONTROL_BYTES = bytes(code for code in range(256) if chr(code) < " " and code not in b"\t\n\r") + b"\x7f\xad"
@@ -86,18 +53,37 @@ def _plain_western(text: str) -> bool:
 
 
 def _ascii_views(text: str, depth: int) -> tuple[View, ...]:
-    hints = reading_hints(text)
-    if not hints:
-        return ()
-    result: list[View] = []
+    if len(text) <= WHOLE:
+        hints = reading_hints(text)
+        return (*_decoded(text, hints, depth), *_readings(text, hints)) if hints else ()
+    return _long_views(text, depth)
+
+
+def _long_views(text: str, depth: int) -> tuple[View, ...]:
+    """Readings of the stretches that ask for them, joined to one view of each kind."""
+    hints: set[str] = set()
+    stretches: dict[str, list[Segment]] = {}
+    for begin in range(0, len(text), STRETCH):
+        stretch = text[begin : begin + STRETCH + OVERLAP]
+        found = reading_hints(stretch)
+        hints |= found
+        names: dict[str, int] = {}
+        for view in _readings(stretch, found):
+            names[view.name] = names.get(view.name, 0) + 1  # there are two views of a reversed text
+            key = f"{view.name}{names[view.name]}{view.prose}"
+            stretches.setdefault(key, []).append(Segment(view, 0, len(view.text), begin))
+    return (*_decoded(text, frozenset(hints), depth), *(joined(segments) for segments in stretches.values()))
+
+
+def _decoded(text: str, hints: frozenset[str], depth: int) -> list[View]:
     pieces = decoded_pieces(text, patterns(), hints)
-    if pieces:
-        view = _replaced(text, pieces)
-        result.append(view)
-        if depth > 1:
-            result += [_through(view, inner) for inner in views(view.text, depth - 1)[0]]
-    result += _readings(text, hints)
-    return tuple(result)
+    if not pieces:
+        return []
+    view = replaced(text, pieces)
+    result = [view]
+    if depth > 1:
+        result += [through(view, inner) for inner in views(view.text, depth - 1)[0]]
+    return result
 
 
 def _readings(text: str, hints: frozenset[str]) -> list[View]:
@@ -107,9 +93,7 @@ def _readings(text: str, hints: frozenset[str]) -> list[View]:
     for hint, pieces_of in (("spaced", spaced_pieces), ("misspelt", misspelt_pieces)):
         pieces = pieces_of(text) if hint in hints else []
         if pieces:
-            view = _replaced(text, pieces)
-            view.literal = False
-            found.append(view)
+            found.append(replaced(text, pieces, literal=False))
     if "leet" in hints:
         prose = "leet-words" in hints
         found.append(View("leet", unleet(text), lambda s, e: (s, e), literal=False, prose=prose))
@@ -117,76 +101,35 @@ def _readings(text: str, hints: frozenset[str]) -> list[View]:
         found.append(View("rot13", text.translate(ROT13), lambda s, e: (s, e), literal=False))
     if "reversed" in hints:
         found.append(View("reversed", text[::-1], lambda s, e: (length - e, length - s), literal=False))
-        words = _replaced(text, list(reversed_words(text)))
-        words.literal = False
-        found.append(words)
+        found.append(replaced(text, list(reversed_words(text)), literal=False))
     return found
 
 
-def _replaced(text: str, pieces: list[Piece]) -> View:
-    """The text with pieces decoded in place."""
-    parts: list[str] = []
-    view_starts: list[int] = []
-    view_ends: list[int] = []
-    at = size = 0
-    for piece in pieces:
-        parts += (text[at : piece.start], piece.text)
-        size += piece.start - at
-        view_starts.append(size)
-        size += len(piece.text)
-        view_ends.append(size)
-        at = piece.end
-    parts.append(text[at:])
-
-    def back(offset: int, *, end: bool) -> int:
-        index = bisect_right(view_starts, offset if not end else offset - 1) - 1
-        if index < 0:
-            return offset
-        piece = pieces[index]
-        if (offset < view_ends[index]) if not end else (offset <= view_ends[index]):
-            return piece.end if end else piece.start
-        return piece.end + (offset - view_ends[index])
-
-    def origin(start: int, end: int) -> tuple[int, int]:
-        return back(start, end=False), back(end, end=True)
-
-    def touched(start: int, end: int) -> bool:
-        index = bisect_right(view_starts, end - 1) - 1
-        return index >= 0 and view_ends[index] > start
-
-    return View(pieces[0].kind, "".join(parts), origin, literal=True, touched=touched)
-
-
-def _through(outer: View, inner: View) -> View:
-    """A view of a view."""
-
-    def origin(start: int, end: int) -> tuple[int, int]:
-        return outer.origin(*inner.origin(start, end))
-
-    name = f"{outer.name}+{inner.name}"
-    return View(name, inner.text, origin, literal=inner.literal, prose=inner.prose, touched=inner.touched)
-
-
-def _looks(text: str, *, hidden: bool) -> View | None:
-    """The text as it looks: hidden characters gone, compatibility forms and look-alike letters plain."""
+def _looks(text: str, *, hidden: bool) -> tuple[View | None, list[int]]:
+    """The text as it looks, and where it changed: hidden characters gone, compatibility forms and look-alikes plain."""
     normal = unicodedata.is_normalized("NFKC", text)
     alike = not text.isascii() and not CONFUSABLE_SET.isdisjoint(text) and not _LATIN.isdisjoint(text)
     if normal and not hidden and not alike:
-        return None
+        return None, []
     chars: list[str] = []
     at: list[int] = []
+    changed: list[int] = []
     for index, char in enumerate(text):
         if char < "\x80":
             if char >= " " or char in "\n\t\r":
                 chars.append(char)
                 at.append(index)
+            else:
+                changed.append(len(at))
             continue
         plain = _plain(char)
+        if plain != char:
+            changed.append(len(at))
         chars.append(plain)
         at.extend([index] * len(plain))
     folded = "".join(chars)
     if folded == text:
-        return None
+        return None, []
     at.append(len(text))
 
     def origin(start: int, end: int) -> tuple[int, int]:
@@ -198,7 +141,7 @@ def _looks(text: str, *, hidden: bool) -> View | None:
         first, last = origin(start, end)
         return text[first:last] != folded[start:end]
 
-    return View("unicode", folded, origin, literal=True, touched=touched)
+    return View("unicode", folded, origin, literal=True, touched=touched), changed
 
 
 _PLAIN: dict[str, str] = {}

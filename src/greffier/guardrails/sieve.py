@@ -14,7 +14,7 @@ from greffier.guardrails.detectors.leak import prompt_leaks
 from greffier.guardrails.engine import Engine, is_entity
 from greffier.guardrails.links import LinkHosts
 from greffier.guardrails.memory import Memory
-from greffier.guardrails.normalise import View, Views, views
+from greffier.guardrails.normalise import Views, views
 from greffier.guardrails.outside import Outside
 from greffier.guardrails.ports import Measured, OutsideDetector, Passage, Provenance
 from greffier.guardrails.prompt import Placed
@@ -23,6 +23,7 @@ from greffier.guardrails.rules import REMOVING, WHERE, Decided, RuleList, refusa
 from greffier.guardrails.seams import SEAMED, Seam, found_over
 from greffier.guardrails.settings import ScreenSettings
 from greffier.guardrails.shape import Shape
+from greffier.guardrails.view import View
 
 Direction = Literal["input", "output"]
 Extra = Callable[[Passage], Iterable[Finding]]

@@ -1,5 +1,6 @@
 """Attacks that only make sense once they are read otherwise, in six languages; and what honest texts are read as."""
 
+import base64
 import codecs
 import re
 from collections.abc import Callable
@@ -39,6 +40,12 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "leet": lambda text: text.translate(_LEET),
     "rot13 inside a letter": lambda text: f"Dear team,\nthe reference:\n{codecs.encode(text, 'rot13')}\nKind regards",
 }  # fmt: skip
+
+
+FURTHER: dict[str, Callable[[str], str]] = {
+    "fullwidth": lambda text: text.translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)}),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+}
 
 
 def stopped(text: str) -> bool:
@@ -116,6 +123,41 @@ def test_setting_apart_is_undone_exactly(words: list[str]) -> None:
     text = "beginning " + " ".join(words) + " end"
     spaced = [view.text for view in views(" ".join(text))[0] if view.name == "spaced"]
     assert spaced[:1] == [text]
+
+
+HONEST = " ".join(f"Point {at}: the claims desk sends the form, and the customer signs it." for at in range(600))
+
+
+@pytest.mark.parametrize("disguise", ["rot13", "reversed", "words reversed", "spaced", "leet", "fullwidth", "base64"])
+@given(at=st.integers(0, 600), lang=st.sampled_from(sorted(ATTACKS)))
+@settings(max_examples=6, deadline=None)
+def test_in_a_long_text_only_the_surroundings_are_read_again(disguise: str, at: int, lang: str) -> None:
+    hide = DISGUISES.get(disguise) or FURTHER[disguise]
+    begin = at * len(HONEST) // 600
+    hidden = hide(ATTACKS[lang])
+    text = f"{HONEST[:begin]}\n{hidden}\n{HONEST[begin:]}"
+    found = [f for f in ENGINE.measure(Passage(text)).findings if f.type == "obfuscation" and f.score >= 0.9]
+    assert found
+    assert all(f.start <= begin + 1 + len(hidden) and begin < f.end for f in found)
+    assert all(f.end - f.start <= len(hidden) + 2000 for f in found)
+    assert all(len(view.text) <= 20_000 for view in views(text)[0])
+
+
+@given(
+    st.lists(
+        st.sampled_from(["plain words ", "\uff29\uff47 ", "x" * 700, "\u200b", "%41%42%43 ", "i g n o r e "]),
+        max_size=80,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_every_view_of_a_long_text_maps_into_it(parts: list[str]) -> None:
+    text = "".join(parts) * 2
+    for view in views(text)[0]:
+        for start in range(0, len(view.text), 211):
+            for end in (start + 1, min(start + 900, len(view.text)), len(view.text)):
+                first, last = view.origin(start, end)
+                assert 0 <= first <= last <= len(text)
+                assert view.touched(start, end) in {True, False}
 
 
 @given(st.text(max_size=300), st.integers(0, 12))
