@@ -157,7 +157,7 @@ class Trainer:
         """Rows that the detector would show to the model."""
         for index, row in enumerate(self.rows):
             held, read = self.reader.read(row["text"])
-            self.plain[index] = self.reader.words.worth_reading(held, len(row["text"]))
+            self.plain[index] = self.reader.words.worth_reading(held)
             found = [reading.features for reading in read] or [frozenset()]
             readings += found
             owner += [index] * len(found)

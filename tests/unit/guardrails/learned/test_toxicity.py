@@ -68,6 +68,21 @@ def test_disguised_words_raise_the_score(text: str) -> None:
     assert score(text) > score("Women are here") + 0.2
 
 
+@pytest.mark.parametrize(
+    ("honest", "toxic", "plain"),
+    [
+        ("The parcel came late, and nobody answered the phone. ", "All Muslims are disgustnig vemrin.", "All Muslims."),
+        ("Das Paket kam zu spät, und niemand ging ans Telefon. ", "Alle Juden sind wiederlcihes Ungeziefer.", "Juden."),
+    ],
+)
+def test_misspelt_contempt_for_a_group_is_found_in_long_texts_too(honest: str, toxic: str, plain: str) -> None:
+    text = honest * 20 + toxic + " " + honest * 20
+    found = TOXICITY.examine(Passage(text=text))
+    assert found
+    assert all(f.start < len(honest) * 20 + len(toxic) and f.end > len(honest) * 20 for f in found)
+    assert not TOXICITY.examine(Passage(text=text.replace(toxic, plain)))
+
+
 def test_ordinary_words_are_not_taken_for_disguises() -> None:
     for text in (
         "Create the files behind the garage.",

@@ -101,7 +101,8 @@ class ToneReader:
     def read(self, text: str) -> tuple[int, list[Reading]]:
         """Return which of `ToneWords.watched` a text holds (bits), and the features of its pieces.
 
-        Where words of `toxic.txt` are found, only their sentences and the neighbouring ones are read.
+        Where words of `toxic.txt` are found, only their sentences and the neighbouring ones are read; where only groups
+        are named, theirs.
         """
         page = Page(text)
         held, places = self.words.hits(page)

@@ -50,8 +50,6 @@ _END[[ord(mark) for mark in ".!?\n\u2026"]] = True
 _FEW: Final = 2
 """Sentence ends that are looked over for neighbours (two, because an ellipsis is no end)."""
 
-_COMMENT: Final = 400
-"""Length (characters) up to which a text costs little to read."""
 _WEAK: Final = ("HARMV", "CRIMEN", "LESSER")
 """Words of the news and of complaints: they make nobody read a text in which no group is named."""
 _VAGUE: Final = frozenset({*_WEAK, "SEX", "RAPE"})
@@ -181,14 +179,12 @@ class ToneWords:
                     others[word] = others.get(word, 0) | languages
         return Disguises(words, stems, others, ordinary)
 
-    def worth_reading(self, held: int, length: int) -> bool:
+    def worth_reading(self, held: int) -> bool:
         """Whether a text with these of the `watched` concepts (bits) can be toxic.
 
-        A short text that names a group is read whatever else it holds: it may hold contempt in disguise.
+        A text that names a group is read there whatever else it holds: it may hold contempt in disguise.
         """
-        if held & ~self._weak_bits:
-            return True
-        return bool(held & self._group_bit) and (held != self._group_bit or length <= _COMMENT)
+        return bool(held & (~self._weak_bits | self._group_bit))
 
     def mistaken(self, folded: str) -> bool:
         """Whether a word that is known to be ordinary would be taken for a disguised one."""
@@ -196,14 +192,14 @@ class ToneWords:
         return len(folded) >= _LEAST and not known and bool(self._disguises.find(folded))
 
     def hits(self, page: Page) -> tuple[int, list[int]]:
-        """Return which `watched` concepts a text holds (bits), and where those of `toxic.txt` stand."""
+        """Return which `watched` concepts a text holds (bits), and where contempt stands; or else where groups do."""
         held = 0
-        places = []
+        places: list[int] = []
+        groups: list[int] = []
         for last, (back, bits) in self._watching.iter(page.plain):
             held |= bits
-            if bits != self._group_bit:
-                places.append(page.places[last - back + 1])
-        return held, places
+            (groups if bits == self._group_bit else places).append(page.places[last - back + 1])
+        return held, places or groups
 
     def events(self, page: Page, start: int, end: int) -> list[Event]:
         """Return what a stretch of a text holds, in order."""

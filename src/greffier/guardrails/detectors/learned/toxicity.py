@@ -44,12 +44,12 @@ class Toxicity:
 
     def asks(self, passage: Passage) -> bool:
         """Whether a text holds words for which it is worth reading; almost free, as other models scan it too."""
-        return self._reader.words.worth_reading(self._scan.look(passage.text).watched, len(passage.text))
+        return self._reader.words.worth_reading(self._scan.look(passage.text).watched)
 
     def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
         """Read the text, whichever words it holds; finds the same as `examine`."""
         held, readings = self._reader.read(passage.text)
-        if not self._reader.words.worth_reading(held, len(passage.text)):
+        if not self._reader.words.worth_reading(held):
             return ()
         found: list[Finding] = []
         last = -1
