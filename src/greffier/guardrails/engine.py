@@ -1,6 +1,6 @@
 """The engine: every detector over a text and over its decoded views; findings merged, offsets mapped back."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -71,14 +71,7 @@ class Engine:
         for detector in self._suited(view):
             try:
                 for finding in detector.examine(inner):
-                    if not view.touched(finding.start, finding.end):
-                        continue
-                    start, end = view.origin(finding.start, finding.end)
-                    if any(_says_as_much(other, finding, start, end) for other in as_written):
-                        continue  # a window that reaches over what was decoded, and judged the rest
-                    found.append(msgspec.structs.replace(finding, start=start, end=end, view=view.name))
-                    if finding.type in _ATTACKS and finding.score >= _CLEAR and "misspelt" not in view.name:
-                        found.append(Finding("obfuscation", "obfuscation", start, end, _DISGUISED, rule=view.name))
+                    found += _mapped(finding, view, as_written)
             except DetectorError:
                 failed.append(detector.name)
 
@@ -87,6 +80,17 @@ class Engine:
         if view.literal:
             return self.detectors
         return self._readers if view.prose else self._rules
+
+
+def _mapped(finding: Finding, view: View, as_written: Sequence[Finding]) -> Iterator[Finding]:
+    """A finding in a view as findings in the text, and the disguise itself where an attack was behind it."""
+    disguised = finding.type in _ATTACKS and finding.score >= _CLEAR and "misspelt" not in view.name
+    for start, end in view.spans(finding.start, finding.end):
+        if any(_says_as_much(other, finding, start, end) for other in as_written):
+            continue  # a window that reaches over what was decoded, and judged the rest
+        yield msgspec.structs.replace(finding, start=start, end=end, view=view.name)
+        if disguised:
+            yield Finding("obfuscation", "obfuscation", start, end, _DISGUISED, rule=view.name)
 
 
 def _says_as_much(other: Finding, finding: Finding, start: int, end: int) -> bool:

@@ -34,8 +34,7 @@ class LinkHosts:
         yield from self._found(text)
         for view in views(text)[0]:
             for finding in self._found(view.text):
-                if view.touched(finding.start, finding.end):
-                    start, end = view.origin(finding.start, finding.end)
+                for start, end in view.spans(finding.start, finding.end):
                     yield msgspec.structs.replace(finding, start=start, end=end, view=view.name)
 
     def _found(self, text: str) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ STRETCH = 8_192
 OVERLAP = 1_024
 """Longer ones are read in stretches that overlap, so that every attack of ordinary length lies within one."""
 _CONTEXT = 512  # what detectors look at around a finding, and more
-_GAP = "\n\n\n"
+_GAP = "\n" * 240  # wider than the windows of the models, so that none sees the ends of two stretches
 
 
 class View:
@@ -30,9 +30,11 @@ class View:
         prose: Whether it is known to read as words, so that trained models are worth their time.
         origin: Maps a span of ``text`` to the span of the original that carries it.
         touched: Whether a span of ``text`` holds anything that was decoded; the rest was examined already.
+        spans: The spans of the original for which a span of ``text`` stands; none if nothing in it was decoded, several
+            if it reaches over stretches that lie apart.
     """
 
-    __slots__ = ("literal", "name", "origin", "prose", "text", "touched")
+    __slots__ = ("literal", "name", "origin", "prose", "spans", "text", "touched")
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class View:
         literal: bool,
         prose: bool = True,
         touched: Callable[[int, int], bool] = lambda _start, _end: True,
+        spans: "Callable[[int, int], Sequence[Span]] | None" = None,
     ) -> None:
         self.name = name
         self.text = text
@@ -50,6 +53,13 @@ class View:
         self.literal = literal
         self.prose = prose
         self.touched = touched
+        self.spans = spans or self._span
+
+    def _span(self, start: int, end: int) -> "Sequence[Span]":
+        return (self.origin(start, end),) if self.touched(start, end) else ()
+
+
+Span = tuple[int, int]
 
 
 def through(outer: View, inner: View) -> View:
@@ -58,8 +68,16 @@ def through(outer: View, inner: View) -> View:
     def origin(start: int, end: int) -> tuple[int, int]:
         return outer.origin(*inner.origin(start, end))
 
+    def spans(start: int, end: int) -> list[Span]:
+        return [span for between in inner.spans(start, end) for span in _carriers(outer, *between)]
+
     name = f"{outer.name}+{inner.name}"
-    return View(name, inner.text, origin, literal=inner.literal, prose=inner.prose, touched=inner.touched)
+    return View(name, inner.text, origin, literal=inner.literal, prose=inner.prose, touched=inner.touched, spans=spans)
+
+
+def _carriers(view: View, start: int, end: int) -> Sequence[Span]:
+    """The spans behind a span of a view, whether or not it was decoded there."""
+    return view.spans(start, end) or (view.origin(start, end),)
 
 
 def replaced(text: str, pieces: list[Piece], *, literal: bool = True) -> View:
@@ -159,6 +177,14 @@ def joined(segments: Sequence[Segment]) -> View:
     def touched(start: int, end: int) -> bool:
         return any(low < high and segment.view.touched(low, high) for segment, low, high in parts(start, end))
 
+    def spans(start: int, end: int) -> list[Span]:
+        return [
+            (first + segment.shift, last + segment.shift)
+            for segment, low, high in parts(start, end)
+            if low < high
+            for first, last in segment.view.spans(low, high)
+        ]
+
     first = segments[0].view
     text = _GAP.join(segment.view.text[segment.begin : segment.end] for segment in segments)
-    return View(first.name, text, origin, literal=first.literal, prose=first.prose, touched=touched)
+    return View(first.name, text, origin, literal=first.literal, prose=first.prose, touched=touched, spans=spans)

@@ -157,7 +157,9 @@ def test_every_view_of_a_long_text_maps_into_it(parts: list[str]) -> None:
             for end in (start + 1, min(start + 900, len(view.text)), len(view.text)):
                 first, last = view.origin(start, end)
                 assert 0 <= first <= last <= len(text)
-                assert view.touched(start, end) in {True, False}
+                spans = view.spans(start, end)
+                assert bool(spans) == view.touched(start, end)
+                assert all(first <= low <= high <= last for low, high in spans)
 
 
 @given(st.text(max_size=300), st.integers(0, 12))
