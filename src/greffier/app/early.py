@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from greffier.app.processes import die_with_parent
+
 Go = Callable[[Mapping[str, str], int], None]
 """What a forked process does when it is told to go: takes its environment, and where to say that it serves."""
 
@@ -28,6 +30,7 @@ class Early:
         self.ready = ready
         self.returncode: int | None = None
         self._go = go
+        self._told = False
         self._watch = os.pidfd_open(pid)
         self._ended: asyncio.Future[int] | None = None
 
@@ -36,6 +39,18 @@ class Early:
         with contextlib.suppress(BrokenPipeError):  # it has died: `wait` tells
             os.write(self._go, msgspec.json.encode(environment) + b"\n")
         os.close(self._go)
+        self._told = True
+
+    def give_up(self) -> None:
+        """End it, unless it was told to go, and wait until it is gone: what it inherited, the port, is free again."""
+        if self._told or self.returncode is not None:
+            return
+        self.kill()
+        os.close(self._go)
+        os.close(self.ready)
+        os.close(self._watch)
+        _, status = os.waitpid(self.pid, 0)
+        self.returncode = os.waitstatus_to_exitcode(status)
 
     async def wait(self) -> int:
         """Wait until it has ended and return its exit code, negative for a signal."""
@@ -82,6 +97,7 @@ def _fork(prepare: Callable[[], None], go: Go) -> Early:
     gc.freeze()  # what has been loaded stays shared: a collection would write to every page of it
     sys.stdout.flush()
     sys.stderr.flush()
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         os.close(told)
@@ -89,13 +105,14 @@ def _fork(prepare: Callable[[], None], go: Go) -> Early:
         return Early(pid, tell, ready)
     os.close(tell)
     os.close(ready)
-    os._exit(_live(prepare, go, told, say))
+    os._exit(_live(parent, prepare, go, told, say))
 
 
-def _live(prepare: Callable[[], None], go: Go, told: int, say: int) -> int:
+def _live(parent: int, prepare: Callable[[], None], go: Go, told: int, say: int) -> int:
     """The life of a forked process, without a way back into the program it was forked from."""
     code = 1
     try:
+        die_with_parent(parent)
         with contextlib.suppress(Exception):
             prepare()
         with os.fdopen(told, "rb") as orders:

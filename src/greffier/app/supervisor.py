@@ -281,6 +281,9 @@ async def supervise(
         raise StartFailed(str(error)) from error
     except OSError as error:
         raise StartFailed(f"the state folder cannot be used: {error}") from error
+    finally:
+        for early in launched.early:
+            early.give_up()
 
 
 async def _supervise(

@@ -1,13 +1,17 @@
 import asyncio
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from greffier.app.early import Early, fork_early
+from greffier.testing.platform import eventually
 
 
 def nothing() -> None:
@@ -72,6 +76,33 @@ async def test_signals_arrive_and_count_as_the_reason(number: signal.Signals) ->
     early.send_signal(number)
     assert await ended(early) == -number
     early.send_signal(number)  # there is nobody left, and no other process may get it
+
+
+def linger() -> None:
+    time.sleep(60)
+
+
+def test_one_that_is_given_up_is_gone_at_once_and_the_port_is_free_again() -> None:
+    """A start that fails must not hold the port until its workers have loaded what they will not need."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        (early,) = fork_early(1, linger, tell)
+    early.give_up()
+    assert early.returncode == -signal.SIGKILL
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_one_whose_parent_is_killed_does_not_outlive_it() -> None:
+    script = """
+import os, signal, time
+from greffier.app.early import fork_early
+(early,) = fork_early(1, lambda: time.sleep(60), lambda told, ready: None)
+print(early.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    child = int(done.stdout)
+    eventually(lambda: not Path(f"/proc/{child}").exists() or "(zombie)" in Path(f"/proc/{child}/status").read_text())
 
 
 async def test_one_that_dies_before_it_is_told_is_noticed() -> None:
