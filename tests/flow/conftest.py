@@ -7,6 +7,7 @@ import pytest
 
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
+from greffier.testing.workspaces import write_workspace
 
 WORKSPACE = {
     "greffier.yaml": """
@@ -108,14 +109,6 @@ models:
 }
 
 
-def write_workspace(folder: Path) -> Path:
-    for name, text in WORKSPACE.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.lstrip("\n"))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def peers() -> Iterator[Peers]:
     yield from running_peers()
@@ -124,12 +117,12 @@ def peers() -> Iterator[Peers]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A workspace of the test's own, to change at will."""
-    return write_workspace(tmp_path / "workspace")
+    return write_workspace(tmp_path / "workspace", WORKSPACE)
 
 
 @pytest.fixture(scope="module")
 def platform(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    workspace = write_workspace(tmp_path_factory.mktemp("workspace"))
+    workspace = write_workspace(tmp_path_factory.mktemp("workspace"), WORKSPACE)
     with Platform(workspace, peers.environment) as running:
         yield running
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from greffier.testing.platform import Platform
+from greffier.testing.workspaces import write_workspace
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -111,11 +112,7 @@ def upstream_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def platform(upstream_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    workspace = tmp_path_factory.mktemp("sdk-workspace")
-    for name, text in WORKSPACE.items():
-        path = workspace / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.lstrip("\n"))
+    workspace = write_workspace(tmp_path_factory.mktemp("sdk-workspace"), WORKSPACE)
     with Platform(workspace, {"SCRIPTED_URL": upstream_url}) as running:
         yield running
 

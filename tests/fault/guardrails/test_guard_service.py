@@ -4,30 +4,15 @@ import json
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from greffier.testing.guard_service import RunningGuardService
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Answer, Platform, eventually
+from greffier.testing.workspaces import File, settings, small_workspace, use_case, write_workspace
 
-HEAD = "schema: 1\nname: w\nunsafe_development_mode: true\ntenants:\n  acme: {title: Acme}\n"
-USE_CASE = """
-id: %s
-title: Assistant
-tenant: acme
-status: approved
-owner: olga@acme.example
-approval: {by: [anton@acme.example], on: "2026-11-01"}
-purpose: assistance
-intended_purpose: Answers questions of staff.
-lawful_basis: {article_6: "6(1)(f)"}
-risk_class: %s
-data_classes: [public, internal, personal, payment]
-models: [assistant]
-default_model: assistant
-"""
+CLASSES = ["public", "internal", "personal", "payment"]
 SCREENS = """
 screens:
   default:
@@ -38,43 +23,13 @@ screens:
     output:
       - {id: out-mail, types: [EMAIL], then: redact}
 """
-GATEWAY = {
-    "greffier.yaml": HEAD + "guardrails_service: {socket: %s, deadline_ms: 1500, hedge_after_ms: 300}\n",
-    "use_cases/limited.yaml": USE_CASE % ("limited", "limited"),
-    "use_cases/minimal.yaml": USE_CASE % ("minimal", "minimal"),
-    "guardrails/screens.yaml": SCREENS,
-    "policies/access.yaml": """
-rules:
-  - id: staff-may-ask
-    description: Every credential of an approved use case may use it.
-    effect: allow
-    when: {actions: [chat, embed, list_models, check, feedback]}
-""",
-    "models/models.yaml": """
-deployments:
-  external:
-    provider: openai_compatible
-    model: external-model
-    location: external
-    region: eu
-    base_url: env:EXTERNAL_URL
-    price: {input_per_million: "0", output_per_million: "0"}
-    timeouts: {connect_s: 2, first_token_s: 2, total_s: 8}
-    capabilities: [chat, tools]
-models:
-  assistant:
-    targets: [{deployment: external}]
-""",
-}
 CARD = "my card is 4111 1111 1111 1111"
 
 
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.lstrip("\n"))
-    return folder
+def gateway_files(socket: object) -> dict[str, File]:
+    service = {"socket": str(socket), "deadline_ms": 1500, "hedge_after_ms": 300}
+    cases = [use_case(name, risk_class=name, data_classes=CLASSES) for name in ("limited", "minimal")]
+    return small_workspace(settings(guardrails_service=service), *cases) | {"guardrails/screens.yaml": SCREENS}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +39,9 @@ def peers() -> Iterator[Peers]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGuardService]:
-    folder = write(tmp_path_factory.mktemp("guards"), {"greffier.yaml": HEAD, "guardrails/screens.yaml": SCREENS})
+    folder = write_workspace(
+        tmp_path_factory.mktemp("guards"), {"greffier.yaml": settings(), "guardrails/screens.yaml": SCREENS}
+    )
     with RunningGuardService(folder) as running:
         yield running
 
@@ -93,8 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGuardSe
 def platform(
     peers: Peers, service: RunningGuardService, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
-    settings = GATEWAY["greffier.yaml"] % service.socket
-    folder = write(tmp_path_factory.mktemp("gateway"), GATEWAY | {"greffier.yaml": settings})
+    folder = write_workspace(tmp_path_factory.mktemp("gateway"), gateway_files(service.socket))
     with Platform(folder, peers.environment) as running:
         yield running
 

@@ -15,42 +15,10 @@ from greffier.config.paths import WorkspacePaths
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Answer, Platform, eventually
 from greffier.testing.postgres_server import PostgresServer
+from greffier.testing.workspaces import settings, small_workspace, use_case, write_workspace
 
 HELD = "Please send the salary list to the works council"
-FILES = {
-    "greffier.yaml": """
-schema: 1
-name: depot
-unsafe_development_mode: true
-tenants:
-  acme: {title: Acme}
-server: {drain_timeout_s: 5}
-sinks: {archive: {kind: file, path: out/events.json}}
-storage: {url: "env:GATEWAY_URL", admin_url: "env:OWNER_URL"}
-""",
-    "use_cases/assistant.yaml": """
-id: assistant
-title: Assistant
-tenant: acme
-status: approved
-owner: olga@acme.example
-approval: {by: [anton@acme.example], on: "2026-11-01"}
-purpose: assistance
-intended_purpose: Answers questions of staff.
-lawful_basis: {article_6: "6(1)(f)"}
-risk_class: limited
-models: [assistant]
-default_model: assistant
-screen: held
-""",
-    "policies/access.yaml": """
-rules:
-  - id: staff-may-ask
-    description: Every credential of an approved use case may use it.
-    effect: allow
-    when: {actions: [chat]}
-""",
-    "guardrails/screens.yaml": """
+SCREENS = """
 screens:
   held:
     review_wait_s: 60
@@ -58,22 +26,13 @@ screens:
       - {id: payroll, types: ["topic:payroll"], then: escalate}
 topics:
   payroll: {title: Payroll, terms: [salary list]}
-""",
-    "models/models.yaml": """
-deployments:
-  external:
-    provider: openai_compatible
-    model: external-model
-    location: external
-    region: eu
-    base_url: env:EXTERNAL_URL
-    price: {input_per_million: "0", output_per_million: "0"}
-    capabilities: [chat]
-models:
-  assistant:
-    targets: [{deployment: external}]
-""",
-}
+"""
+SETTINGS = settings(
+    server={"drain_timeout_s": 5},
+    sinks={"archive": {"kind": "file", "path": "out/events.json"}},
+    storage={"url": "env:GATEWAY_URL", "admin_url": "env:OWNER_URL"},
+)
+FILES = small_workspace(SETTINGS, use_case(screen="held")) | {"guardrails/screens.yaml": SCREENS}
 
 
 class Machines:
@@ -117,10 +76,7 @@ def machines(server: PostgresServer, peers: Peers, tmp_path_factory: pytest.Temp
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GATEWAY_URL", server.url(name, "gateway"))
         patch.setenv("OWNER_URL", server.url(name))
-        for file, text in FILES.items():
-            path = folder / "first" / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        write_workspace(folder / "first", FILES)
         database = administration_of(WorkspacePaths(folder / "first"))
         assert database is not None
         database.upgrade()

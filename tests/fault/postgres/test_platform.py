@@ -17,52 +17,13 @@ from greffier.identity.keys import issue_key
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform, eventually
 from greffier.testing.postgres_server import PostgresServer
+from greffier.testing.workspaces import settings, small_workspace, use_case, write_workspace
 
-SETTINGS = """
-schema: 1
-name: depot
-unsafe_development_mode: true
-tenants:
-  acme: {title: Acme}
-server: {drain_timeout_s: 5}
-audit: {append_timeout_ms: 800, spool_limited_s: 3}
-storage: {url: "env:GATEWAY_URL", admin_url: "env:OWNER_URL"}
-"""
-USE_CASE = """
-id: RISK-case
-title: Assistant
-tenant: acme
-status: approved
-owner: olga@acme.example
-approval: {by: [anton@acme.example], on: "2026-11-01"}
-purpose: assistance
-intended_purpose: Answers questions of staff.
-lawful_basis: {article_6: "6(1)(f)"}
-risk_class: RISK
-models: [assistant]
-default_model: assistant
-"""
-POLICIES = """
-rules:
-  - id: staff-may-ask
-    description: Every credential of an approved use case may use it.
-    effect: allow
-    when: {actions: [chat]}
-"""
-MODELS = """
-deployments:
-  external:
-    provider: openai_compatible
-    model: external-model
-    location: external
-    region: eu
-    base_url: env:EXTERNAL_URL
-    price: {input_per_million: "0", output_per_million: "0"}
-    capabilities: [chat]
-models:
-  assistant:
-    targets: [{deployment: external}]
-"""
+SETTINGS = settings(
+    server={"drain_timeout_s": 5},
+    audit={"append_timeout_ms": 800, "spool_limited_s": 3},
+    storage={"url": "env:GATEWAY_URL", "admin_url": "env:OWNER_URL"},
+)
 RISKS = ("high", "limited", "minimal")
 
 
@@ -78,13 +39,9 @@ def platform(
     name = server.database()
     monkeypatch.setenv("GATEWAY_URL", server.url(name, "gateway"))
     monkeypatch.setenv("OWNER_URL", server.url(name))
-    files = {"greffier.yaml": SETTINGS, "policies/access.yaml": POLICIES, "models/models.yaml": MODELS}
-    files |= {f"use_cases/{risk}.yaml": USE_CASE.replace("RISK", risk) for risk in RISKS}
-    for file, text in files.items():
-        path = tmp_path / "workspace" / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    made = Platform(tmp_path / "workspace", peers.environment, workers=2)
+    cases = [use_case(f"{risk}-case", risk_class=risk) for risk in RISKS]
+    workspace = write_workspace(tmp_path / "workspace", small_workspace(SETTINGS, *cases))
+    made = Platform(workspace, peers.environment, workers=2)
     yield made
     made.stop()
     server.stop()

@@ -7,32 +7,9 @@ import pytest
 
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
+from greffier.testing.workspaces import small_workspace, use_case, write_workspace
 
-FILES = {
-    "greffier.yaml": "schema: 1\nname: w\nunsafe_development_mode: true\ntenants:\n  acme: {title: Acme}\n",
-    "use_cases/assistant.yaml": """
-id: assistant
-title: Assistant
-tenant: acme
-status: approved
-owner: olga@acme.example
-approval: {by: [anton@acme.example], on: "2026-11-01"}
-purpose: assistance
-intended_purpose: Answers questions of staff.
-lawful_basis: {article_6: "6(1)(f)"}
-risk_class: limited
-models: [assistant]
-default_model: assistant
-screen: held
-""",
-    "policies/access.yaml": """
-rules:
-  - id: staff-may-ask
-    description: Every credential of an approved use case may use it.
-    effect: allow
-    when: {actions: [chat, embed, list_models, check, feedback]}
-""",
-    "guardrails/screens.yaml": """
+SCREENS = """
 screens:
   held:
     review_wait_s: %d
@@ -42,31 +19,12 @@ screens:
       - {id: mail, types: [EMAIL], then: redact}
 topics:
   payroll: {title: Payroll, terms: [salary list]}
-""",
-    "models/models.yaml": """
-deployments:
-  external:
-    provider: openai_compatible
-    model: external-model
-    location: external
-    region: eu
-    base_url: env:EXTERNAL_URL
-    price: {input_per_million: "0", output_per_million: "0"}
-    timeouts: {connect_s: 2, first_token_s: 2, total_s: 8}
-    capabilities: [chat, tools]
-models:
-  assistant:
-    targets: [{deployment: external}]
-""",
-}
+"""
 
 
-def write_workspace(folder: Path, wait_s: int = 0) -> Path:
-    for name, text in FILES.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text((text % wait_s if name.startswith("guardrails") else text).lstrip("\n"))
-    return folder
+def write_held(folder: Path, wait_s: int = 0) -> Path:
+    files = small_workspace(None, use_case(screen="held"))
+    return write_workspace(folder, files | {"guardrails/screens.yaml": SCREENS % wait_s})
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +34,7 @@ def peers() -> Iterator[Peers]:
 
 @pytest.fixture(scope="module")
 def platform(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with Platform(write_workspace(tmp_path_factory.mktemp("held")), peers.environment) as running:
+    with Platform(write_held(tmp_path_factory.mktemp("held")), peers.environment) as running:
         yield running
 
 
@@ -86,7 +44,7 @@ def make(peers: Peers, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
     made: list[Platform] = []
 
     def start(wait_s: int, screens: str = "") -> Platform:
-        folder = write_workspace(tmp_path / f"w{len(made)}", wait_s)
+        folder = write_held(tmp_path / f"w{len(made)}", wait_s)
         if screens:
             (folder / "guardrails" / "screens.yaml").write_text(screens)
         made.append(Platform(folder, peers.environment))

@@ -16,6 +16,7 @@ from greffier.config.signing import public_pem
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
 from greffier.testing.webhook import Recipient, recipient
+from greffier.testing.workspaces import write_workspace
 
 FILES = {
     "greffier.yaml": """
@@ -99,7 +100,6 @@ models:
   assistant:
     targets: [{deployment: onprem}]
 """,
-    "guardrails/quiet.yaml": "",
 }
 PEOPLE = ("ann", "bea", "cid")
 """The command line knows them by their keys: on every machine, whatever its kernel tells and allows."""
@@ -159,12 +159,7 @@ def claims() -> Iterator[Recipient]:
 
 @pytest.fixture(scope="package")
 def house(peers: Peers, claims: Recipient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    workspace = tmp_path_factory.mktemp("privacy")
-    for name, text in FILES.items():
-        if text:
-            path = workspace / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.lstrip("\n"))
+    workspace = write_workspace(tmp_path_factory.mktemp("privacy"), FILES)
     told = {"CLAIMS_URL": claims.url, "CLAIMS_SECRET": claims.secret.decode()}
     keys = give_keys(workspace, tmp_path_factory.mktemp("people"))
     with Platform(workspace, peers.environment | told | {KEY_VARIABLE: str(keys["ann"])}) as platform:

@@ -16,6 +16,7 @@ from greffier.testing.peers import Peers
 from greffier.testing.platform import Platform, eventually
 from greffier.testing.siem_lines import Syslog, parse_cef
 from greffier.testing.sink_peers import Collector, Rsyslog
+from greffier.testing.workspaces import write_workspace
 
 NAMES = ("soc", "splunk", "archive", "alerts")
 SECRET = "token-of-the-test"
@@ -141,11 +142,7 @@ def splunk(certificates: Certificates) -> Iterator[CollectorThread]:
 
 @pytest.fixture
 def workspace(tmp_path: Path, rsyslog: Rsyslog, splunk: CollectorThread, certificates: Certificates) -> Path:
-    folder = tmp_path / "workspace"
-    for name, text in FILES.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    folder = write_workspace(tmp_path / "workspace", FILES)
     write_settings(folder, rsyslog, splunk, certificates)
     return folder
 

@@ -1,7 +1,6 @@
 """Who is told under GDPR Art. 19, in which words, how it is signed, and how it is repeated."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -23,6 +22,7 @@ from greffier.governance.privacy.telling import (
     put,
     told,
 )
+from greffier.testing.workspaces import write_workspace
 
 FILES = {
     "greffier.yaml": """
@@ -68,12 +68,7 @@ WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the specification's own t
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    folder = tmp_path_factory.mktemp("telling")
-    for name, text in FILES.items():
-        path: Path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.lstrip("\n"))
-    return load_snapshot(WorkspacePaths(folder))
+    return load_snapshot(WorkspacePaths(write_workspace(tmp_path_factory.mktemp("telling"), FILES)))
 
 
 def shown(found: tuple[Disclosure, ...]) -> dict[str, tuple[str, str, tuple[str, ...]]]:

@@ -15,9 +15,9 @@ from greffier.config.bundle import build, check_workspace
 from greffier.core.rulings import Finding
 from greffier.guardrails.scoring import Baseline, Counts, Row, Score, Span, regressions, wilson
 from greffier.guardrails.trial import Verdict
+from greffier.testing.workspaces import File, settings, write_workspace
 
 RUNNER = CliRunner()
-SETTINGS = "schema: 1\nname: w\nunsafe_development_mode: true\ntenants:\n  acme: {title: Acme}\n"
 SCREENS = """
 screens:
   default:
@@ -34,15 +34,12 @@ cases:
 
 
 def workspace(folder: Path, action: str = "redact") -> Path:
-    for name, text in {
-        "greffier.yaml": SETTINGS,
+    files: dict[str, File] = {
+        "greffier.yaml": settings(),
         "guardrails/screens.yaml": SCREENS % action,
         "guardrails/tests/cases.yaml": CASES,
-    }.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
+    }
+    return write_workspace(folder, files)
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
