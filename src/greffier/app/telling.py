@@ -33,6 +33,7 @@ from greffier.storage.privacy_db import PrivacyDatabase
 log = logging.getLogger(__name__)
 
 ACTOR = "platform:notices"
+_OVERTAKEN = "the person was erased since; recipients are told of that instead"
 _LOOK_EVERY_S = 10.0
 _MS = 1000
 
@@ -69,7 +70,8 @@ async def deliver(
                 due = notice.state == "queued" and notice.how != "hand"
                 if due and (now or notice.next_ms <= SystemClock().wall_ms()):
                     after = await _tell(paths, snapshot, office, request, notice, actor)
-                    count["told" if after.state == "told" else "failed"] += 1
+                    if after.state != "impossible":
+                        count["told" if after.state == "told" else "failed"] += 1
                     _keep(office, request.id, after)
     return Delivery(**count)
 
@@ -78,6 +80,12 @@ async def _tell(  # noqa: PLR0917 - one caller, which has them all at hand
     paths: WorkspacePaths, snapshot: Snapshot, office: Office, request: SubjectRequest, notice: Notice, actor: str
 ) -> Notice:
     now_ms = SystemClock().wall_ms()
+    if request.type == "rectify" and _erased_since(office, request):  # nobody knows any more what was right
+        overtaken = msgspec.structs.replace(
+            notice, state="impossible", done_ms=now_ms, by=actor, reason=_OVERTAKEN, error="", requests=(), next_ms=0
+        )
+        await _record(paths, snapshot, request, overtaken, now_ms)
+        return overtaken
     try:
         body = message(notice, request, snapshot, _correction(office, request, notice))
         await _send(paths, snapshot, notice, body, now_ms)
@@ -97,6 +105,11 @@ async def _send(paths: WorkspacePaths, snapshot: Snapshot, notice: Notice, body:
         _leave(paths, snapshot, recipient, notice, body)
     else:
         raise NotTold(f"the register no longer says how '{notice.recipient}' is told; put it back, or tell it by hand")
+
+
+def _erased_since(office: Office, request: SubjectRequest) -> bool:
+    buried = {line.mark for line in office.erasures.lines(0) if line.kind == "subject"}
+    return any(office.erasures.mark("subject", request.tenant, ref) in buried for ref in request.refs)
 
 
 def _correction(office: Office, request: SubjectRequest, notice: Notice) -> str:
@@ -145,6 +158,8 @@ async def _record(
     paths: WorkspacePaths, snapshot: Snapshot, request: SubjectRequest, notice: Notice, now_ms: int
 ) -> None:
     details: dict[str, str | int | bool] = {"notice": notice.id, "how": notice.how, "message": notice.digest}
+    if notice.state == "impossible":
+        details = {"notice": notice.id, "how": notice.how, "told": False}
     act = Act(
         id=new_id("evt"),
         ts=now_ms,
@@ -152,6 +167,7 @@ async def _record(
         action="dsr.told",
         actor=notice.by,
         target=f"dsr:{request.id}",
+        reason=notice.reason,
         details=details,
     )
     journal = open_journal(paths, snapshot.workspace.audit)

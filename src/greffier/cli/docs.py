@@ -105,7 +105,8 @@ def build_command(
 
 @app.command("verify")
 def verify_command(
-    file: Annotated[Path, typer.Argument(help="A document, as JSON or HTML.")],
+    file: Annotated[Path, typer.Argument(help="A document, as JSON, HTML or PDF.")],
+    font: Annotated[Path | None, typer.Option("--font", help="TrueType font that a PDF was built with.")] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -122,6 +123,8 @@ def verify_command(
         wrong = check(document, fresh, law, digests)
         if data.lstrip()[:1] == b"<" and to_html(document) != data:
             wrong.append("the page does not show the document it carries")
+        if data.startswith(b"%PDF-") and _rendered(document, "pdf", font) != data:
+            wrong.append("the pages are not what is printed here from the document that the PDF carries (see --font)")
         record_act(paths, "document.verify", document.digest, details={"ok": not wrong, "findings": len(wrong)})
     kept = is_kept(paths, document.revision)
     if as_json:
@@ -209,7 +212,7 @@ _explained = partial(
     remedies=(
         Remedy(UnknownDocument, "See 'greffier docs list'.", Exit.USAGE),
         Remedy(BadText, "Correct the file.", Exit.CONFIG),
-        Remedy(NotADocument, "Name a file that 'greffier docs build' wrote as json or html."),
+        Remedy(NotADocument, "Name a file that 'greffier docs build' wrote."),
         Remedy(
             _NoPdf,
             "Install greffier[documents], name a font with --font, or print the HTML page from a browser.",

@@ -19,7 +19,7 @@ from greffier.app.recording import operator, record_act
 from greffier.app.stores import open_reader
 from greffier.audit.ports import ContentUnavailable, PartLabel
 from greffier.cli import dsr_notices
-from greffier.cli.dsr_answer import write_answer
+from greffier.cli.dsr_answer import write_answer, write_letter
 from greffier.cli.explained import (
     EndUserOption,
     KeyOption,
@@ -43,6 +43,7 @@ from greffier.core.events import Act, parse
 from greffier.governance.privacy.access import build_answer, portable
 from greffier.governance.privacy.deadlines import due_ms, extendable_until_ms
 from greffier.governance.privacy.handling import Handler, digest, new_request_id, person_of
+from greffier.governance.privacy.informing import informing
 from greffier.governance.privacy.law import law
 from greffier.governance.privacy.ports import NotAllowed
 from greffier.governance.privacy.records import RequestType, SubjectRequest
@@ -372,6 +373,31 @@ def certificate(request_id: RequestId, workspace: WorkspaceOption = Path(), as_j
         out.print(json.dumps(shown, ensure_ascii=False, indent=2), markup=False)
     if not logged:
         raise typer.Exit(int(Exit.FAILED))
+
+
+@app.command()
+def letter(
+    request_id: RequestId,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the letter.")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Write what the person is told as the request stands: received, longer, refused with reasons, or what was done."""
+    with explained(as_json):
+        paths = state_of(workspace)
+        snapshot = load_snapshot(paths)
+        with open_office(paths) as office:
+            request = office.requests.get(request_id)
+        certified = digest(request.outcome) if request.outcome else ""
+        now = SystemClock().wall_ms()
+        files = write_letter(output, informing(request, snapshot.workspace.controller, digest=certified, now_ms=now))
+        details: dict[str, str | int | bool] = {"state": request.state}
+        record_act(paths, "dsr.letter", f"dsr:{request_id}", details=details)
+    if as_json:
+        print_json({"files": [str(output / name) for name in files]})
+        return
+    for name in files:
+        out.print(f"wrote {output / name}", markup=False)
 
 
 # --- doing

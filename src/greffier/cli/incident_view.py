@@ -20,20 +20,29 @@ def print_clocks(found: Sequence[tuple[Incident, Deadline]], now_ms: int) -> Non
     if not found:
         out.print("no clock runs")
         return
+    for incident in dict.fromkeys(incident.id for incident, _ in found):
+        deadlines_of = [(one, deadline) for one, deadline in found if one.id == incident]
+        out.print(f"[bold]{incident}[/]  {escape(deadlines_of[0][0].title)}")
+        out.print(_table([deadline for _, deadline in deadlines_of], now_ms))
+
+
+def _table(found: Sequence[Deadline], now_ms: int) -> Table:
+    """Names and moments are shown whole, however narrow the terminal is: they are typed into the next command."""
     table = Table(box=None)
-    for column in ("incident", "clock", "article", "to", "due (UTC)", "state"):
-        table.add_column(column)
-    for incident, deadline in found:
+    for column in ("clock", "due (UTC)", "state"):
+        table.add_column(column, no_wrap=True, overflow="ignore")
+    for column in ("article", "to"):
+        table.add_column(column, overflow="fold")
+    for deadline in found:
         colour = _COLOURS.get(deadline.state, "default")
         table.add_row(
-            incident.id,
             deadline.clock,
-            deadline.article,
-            escape(deadline.to),
             _due(deadline, now_ms),
             f"[{colour}]{deadline.state.replace('_', ' ')}[/]",
+            deadline.article,
+            escape(deadline.to),
         )
-    out.print(table)
+    return table
 
 
 def print_incident(incident: Incident, now_ms: int) -> None:

@@ -148,6 +148,27 @@ def test_a_message_that_still_lies_there_goes_with_the_erasure_of_whom_it_is_abo
     assert not left[0].exists()
 
 
+def test_a_rectification_that_an_erasure_has_overtaken_does_not_fail_for_ever(
+    house: Any, key: str, claims: Recipient
+) -> None:
+    run, who = house.greffier, "thea@customers.example"
+    house.platform.chat(key, "canary-told-5", user=who)
+    claims.status = 503
+    corrected = opened(run, "rectify", "--end-user", who)
+    run("dsr", "run", corrected, "--text", "Her name is Thea Planted, not Tea.")
+    run("dsr", "notify", corrected, code=1)
+    erased = opened(run, "erase", "--end-user", who)
+    run("dsr", "run", erased)
+    claims.status = 204
+    run("dsr", "notify")
+    notices = {one["recipient"]: one for one in run("dsr", "certificate", corrected)["notices"]}
+    assert notices["Acme Claims GmbH"]["state"] == "impossible"
+    assert "was erased since" in notices["Acme Claims GmbH"]["stands"]
+    assert stands(run, erased)["Acme Claims GmbH"] == "told"
+    assert "Thea" not in json.dumps(claims.received)
+    assert not [one for one in run("dsr", "notices") if one["error"]]
+
+
 def message_of(path: Path) -> Any:
     return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
 

@@ -1,6 +1,7 @@
 """A document as PDF (fpdf2). The built-in fonts know Latin-1 only; a TrueType font given by name knows the rest."""
 
 import logging
+from datetime import datetime
 from pathlib import Path
 
 from fontTools.ttLib import TTLibError
@@ -17,6 +18,7 @@ _FONTS = (
     Path("/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf"),
 )
 _BUILT_IN = "latin-1"
+_GREY = 120
 
 
 class UnprintableText(Exception):  # noqa: N818 - named for what was found
@@ -36,6 +38,7 @@ def to_pdf(document: Document, font: Path | None) -> bytes:
     pdf = FPDF(format="A4")
     family = _choose_font(pdf, document, font)
     pdf.set_title(document.title)
+    pdf.set_creation_date(datetime.fromisoformat(document.built_at))  # the same document gives the same bytes
     pdf.set_auto_page_break(auto=True, margin=18)
     pdf.set_margin(18)
     pdf.add_page()
@@ -84,9 +87,10 @@ def _part(pdf: FPDF, family: str, part: Part, *, alone: bool) -> None:
         _write(pdf, family, 10, f"[{part.state.replace('_', ' ')}] {part.reason}")
     for statement in part.statements:
         _write(pdf, family, 10, statement.says)
-        _write(pdf, family, 6, f"{statement.about} {statement.digest}")
+        _write(pdf, family, 6, f"{statement.about} {statement.digest}", grey=True)
 
 
-def _write(pdf: FPDF, family: str, size: int, text: str) -> None:
+def _write(pdf: FPDF, family: str, size: int, text: str, *, grey: bool = False) -> None:
     pdf.set_font(family, size=size)
-    pdf.multi_cell(0, size * 0.5, text, new_x="LMARGIN", new_y="NEXT")
+    pdf.set_text_color(_GREY if grey else 0)
+    pdf.multi_cell(0, size * 0.5, text, new_x="LMARGIN", new_y="NEXT", align="L")

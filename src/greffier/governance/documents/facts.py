@@ -187,7 +187,8 @@ def deployments(sources: Sources) -> Iterator[Statement]:
     """Where models are called."""
     for name in _targets(sources):
         made = sources.snapshot.deployment_settings[name]
-        says = f"{name}: model {made.model} through {made.provider}, {made.location}, region {made.region}"
+        where = made.location.replace("_", " ")
+        says = f"{name}: model {made.model} through {made.provider}, {where}, region {made.region}"
         yield Statement(says, f"deployment:{name}", digest(made))
 
 

@@ -1,6 +1,8 @@
 """Documents as JSON and as one HTML page that carries the JSON, so that either can be checked."""
 
 import re
+import zlib
+from contextlib import suppress
 from html import escape
 
 import msgspec
@@ -17,6 +19,8 @@ _STYLE = (
 _OPEN = '<script type="application/json" id="document">'
 _CLOSE = "</script>"
 _LIMIT = 33_554_432
+_PDF = b"%PDF-"
+_STREAM = re.compile(rb"(?<!end)stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
 
 
 class NotADocument(Exception):  # noqa: N818 - named for what was found
@@ -55,14 +59,16 @@ configuration
 
 
 def read(data: bytes) -> Document:
-    """Read a document from JSON, or from the page that carries it.
+    """Read a document from JSON, or from the page or PDF that carries it.
 
     Raises:
         NotADocument: There is none in it.
     """
     if len(data) > _LIMIT:
         raise NotADocument("the file is too large for a document")
-    if data.lstrip()[:1] == b"<":
+    if data.startswith(_PDF):
+        data = _attached(data)
+    elif data.lstrip()[:1] == b"<":
         found = re.search(re.escape(_OPEN.encode()) + rb"(.*?)" + re.escape(_CLOSE.encode()), data, re.DOTALL)
         if found is None:
             raise NotADocument("the page carries no document")
@@ -71,6 +77,21 @@ def read(data: bytes) -> Document:
         return msgspec.json.decode(data, type=Document)
     except msgspec.DecodeError as error:
         raise NotADocument(f"the file is not a document: {error}") from error
+
+
+def _attached(data: bytes) -> bytes:
+    """The one attachment of a PDF of ours, which is JSON.
+
+    Raises:
+        NotADocument: There is none.
+    """
+    for found in _STREAM.finditer(data):
+        text = found.group(1)
+        with suppress(zlib.error):  # a stream is either packed or plain
+            text = zlib.decompressobj().decompress(text, _LIMIT)
+        if text[:1] == b"{" and b'"greffier.document/' in text[:200]:
+            return text
+    raise NotADocument("the PDF carries no document")
 
 
 def numbered(section: Section) -> str:

@@ -113,10 +113,10 @@ def blocks(answer: Answer, timezone: str) -> Iterator[Block]:
         yield from _content(items, titles, zone) if store == "content" else _others(items, titles, zone)
 
 
-def as_html(answer: Answer, timezone: str) -> str:
-    """The letter as one page: no script, and nothing loaded from elsewhere."""
+def as_html(letter: Iterable[Block]) -> str:
+    """A letter as one page: no script, and nothing loaded from elsewhere."""
     rows, title = [], ""
-    for block in blocks(answer, timezone):
+    for block in letter:
         text = escape(block.text)
         match block.kind:
             case "title":

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import re
+import zlib
 from pathlib import Path
 
 import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
+from greffier.adapters.documents.pdf import to_pdf
 from greffier.app.sealing import make_sealer
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import TileStore
@@ -194,7 +196,7 @@ def test_the_data_name_only_facts_that_exist() -> None:
 
 
 @pytest.mark.parametrize("kind", list(LAW.kinds))
-@pytest.mark.parametrize("format_", ["json", "html"])
+@pytest.mark.parametrize("format_", ["json", "html", "pdf"])
 def test_a_document_is_whole_once_people_judged(paths: WorkspacePaths, kind: str, format_: str) -> None:
     fill(paths, kind)
     file = build_file(paths, kind, format_)
@@ -368,6 +370,33 @@ def test_a_page_that_shows_something_else_than_it_carries_is_found(paths: Worksp
     assert findings(paths, page) == ["the page does not show the document it carries"]
 
 
+def test_a_pdf_that_shows_something_else_than_it_carries_is_found(paths: WorkspacePaths) -> None:
+    fill(paths, "vendors")
+    file = build_file(paths, "vendors", "pdf")
+    carried = read(file.read_bytes())
+    part = carried.sections[1].parts[0]
+    said = msgspec.structs.replace(part.statements[0], says="cloud: region us")
+    forged = msgspec.structs.replace(part, statements=(said,))
+    sections = (carried.sections[0], msgspec.structs.replace(carried.sections[1], parts=(forged,)))
+    shown = to_pdf(msgspec.structs.replace(carried, sections=(*sections, *carried.sections[2:])), None)
+    attached = re.compile(rb"(?<=stream\n)[^\n]*?.*?(?=\nendstream)", re.DOTALL)
+    streams = [
+        match.group() for match in attached.finditer(file.read_bytes()) if b"greffier.document" in inflated(match)
+    ]
+    others = [match.group() for match in attached.finditer(shown) if b"greffier.document" in inflated(match)]
+    assert (len(streams), len(others)) == (1, 1)
+    file.write_bytes(shown.replace(others[0], streams[0]))
+    assert read(file.read_bytes()) == carried
+    assert ["the pages are not what" in one for one in findings(paths, file)] == [True]
+
+
+def inflated(match: re.Match[bytes]) -> bytes:
+    try:
+        return zlib.decompress(match.group())
+    except zlib.error:
+        return match.group()
+
+
 def test_a_page_says_words_and_no_markup_of_others(paths: WorkspacePaths) -> None:
     page = to_html(built(paths, "annex-iv"))
     assert b"Credit assistant &lt;b&gt;" in page
@@ -375,7 +404,7 @@ def test_a_page_says_words_and_no_markup_of_others(paths: WorkspacePaths) -> Non
     assert read(page) == built(paths, "annex-iv")
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"<html></html>", b"[1]", b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"{}", b"<html></html>", b"[1]", b"\xff", b"%PDF-1.7\nstream\nx\nendstream"])
 def test_what_is_no_document_is_refused(paths: WorkspacePaths, data: bytes) -> None:
     (paths.root / "x").write_bytes(data)
     assert "error" in run(paths, "verify", str(paths.root / "x"), status=1).stderr

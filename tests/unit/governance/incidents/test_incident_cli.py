@@ -146,6 +146,28 @@ def test_versions_are_only_added(paths: WorkspacePaths) -> None:
     database.close()
 
 
+def test_a_narrow_terminal_shows_names_and_moments_whole(
+    paths: WorkspacePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ("--category", "cra_exploited_vulnerability", "--aware-at", "2026-11-20T08:00")
+    incident = run_json(paths, "open", "--title", "t", *arguments)["id"]
+    for shown in (run(paths, "clocks").stdout, run(paths, "show", incident).stdout):
+        assert incident in shown
+        assert "cra-vulnerability-notification" in shown
+        assert "2026-11-21T08:00:00Z" in shown
+
+
+def test_the_days_of_a_case_are_those_of_the_controller(paths: WorkspacePaths) -> None:
+    settings = paths.root / "greffier.yaml"
+    settings.write_text(settings.read_text() + "controller: {name: A, contact: b@c.example, timezone: Europe/Berlin}\n")
+    opened = run_json(paths, "open", "--title", "t", "--category", "aia_serious", "--aware-at", "2026-03-20T22:45")
+    (clock,) = opened["clocks"]
+    assert (
+        clock["due_ms"] == 1_775_339_100_000
+    )  # 4 April 2026, 21:45 UTC: before midnight in Berlin, where clocks went forward
+
+
 def test_the_law_is_shown_with_its_sources(paths: WorkspacePaths) -> None:
     assert "2025/301" in CliRunner().invoke(app, ["law"]).stdout
     shown = json.loads(CliRunner().invoke(app, ["law", "--json"]).stdout)
