@@ -87,6 +87,19 @@ class TestAnswers:
         assert {frame["model"] for frame in frames[:-1]} == {"assistant"}
         assert [r["kind"] for r in record(platform, answer.headers["x-request-id"])] == ["admission", "outcome"]
 
+    def test_headers_tell_time_price_and_what_was_edited(self, platform: Platform, key: str, peers: Peers) -> None:
+        answer = platform.chat(key, "[[say=Good morning.]] Hello")
+        outcome = record(platform, answer.headers["x-request-id"])[-1]
+        assert answer.headers["x-greffier-cost-micro"] == str(outcome["cost_micro"])
+        assert int(answer.headers["x-greffier-overhead-us"]) > 0
+        assert answer.headers["openai-processing-ms"].isdigit()
+        assert "x-greffier-guardrails" not in answer.headers
+        edited = platform.chat(key, "[[say=ok]] My card is 4111 1111 1111 1111", stream=True)
+        assert edited.headers["x-greffier-guardrails"] == "input:redact:CREDIT_CARD"
+        assert "x-greffier-cost-micro" not in edited.headers  # not known when a stream begins
+        denied = platform.chat(key, INJECTION)
+        assert denied.headers["x-greffier-guardrails"] == "input:deny:prompt_injection"
+
     @pytest.mark.parametrize("lie", ["[[count_one]]", "[[zero_usage]]"])
     @pytest.mark.parametrize("stream", [False, True])
     def test_answers_a_server_does_not_count_are_paid_for(
@@ -276,6 +289,17 @@ class TestRefusals:
         assert answer.status == 200
         attempts = record(platform, answer.headers["x-request-id"])[-1]["attempts"]
         assert attempts[0]["outcome"] == "failed"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_the_caller_is_told_who_answered_and_not_who_was_asked_first(
+        self, platform: Platform, key: str, peers: Peers, stream: bool
+    ) -> None:
+        _reset_breakers(platform, key)
+        answer = platform.chat(key, f"[[statuses=503,200]] [[say=hi]] {time.monotonic()}", stream=stream)
+        admission, outcome = record(platform, answer.headers["x-request-id"])
+        assert (admission["facts"]["deployment"], outcome["deployment"]) == ("external", "onprem")
+        assert answer.headers["x-greffier-deployment"] == "onprem"
+        assert answer.headers["x-greffier-route"].endswith("; onprem stood in for it")
 
 
 def _reset_breakers(platform: Platform, key: str) -> None:

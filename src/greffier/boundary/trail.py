@@ -37,6 +37,7 @@ F = TypeVar("F")
 log = logging.getLogger(__name__)
 
 _PPM = 1_000_000
+_NOTED_ONLY = frozenset({"allow", "flag"})
 Stage = Literal["input", "output"]
 Ending = Literal["answered", "denied", "failed", "cancelled"]
 
@@ -134,10 +135,24 @@ class Trail:
         )
         self._guardrails[stage] = self._guardrails.get(stage, ()) + lines
 
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """What screens changed or stopped, as ``stage:action:type``; what they only noted is not for callers."""
+        if not self._guardrails:
+            return ()
+        lines = (line for stage in self._guardrails.values() for line in stage if line.action not in _NOTED_ONLY)
+        return tuple(dict.fromkeys(f"{line.stage}:{line.action}:{line.type}" for line in lines))
+
     def attempted(self, deployment: str, outcome: str, us: int, code: str = "") -> None:
         """Note a call to a deployment, successful or not."""
         self._attempts.append(AttemptLine(deployment, outcome, us, code))
         self.upstream_us += us
+
+    @property
+    def answered_by(self) -> str:
+        """The deployment that answered, or began to; empty before, and when none did."""
+        last = self._attempts[-1] if self._attempts else None
+        return last.deployment if last is not None and last.outcome == "answered" else ""
 
     @property
     def called(self) -> bool:

@@ -51,16 +51,30 @@ class Visit:
         )
 
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Response headers that tell the caller which limits apply and under which rules the request ran."""
-        facts = self.trail.facts
-        headers = list(self.hold.headers) if self.hold else []
+        """Response headers that tell the caller which limits apply, under which rules the request ran, and its price.
+
+        Those of a stream leave with its first fragment: the times say what passed until there, and no cost is known.
+        """
+        trail, used = self.trail, self.used
+        facts = trail.facts
+        took = trail.elapsed_us()
+        headers = [
+            *(self.hold.headers if self.hold else ()),
+            ("openai-processing-ms", str(took // 1000)),
+            ("x-greffier-overhead-us", str(max(took - trail.upstream_us, 0))),
+        ]
         headers.append(("x-greffier-bundle", facts.bundle[:16]))
         if facts.policy_rules:
             headers.append(("x-greffier-policy", ",".join(facts.policy_rules)))
         if facts.deployment:
-            headers.append(("x-greffier-deployment", facts.deployment))
-        if facts.why:
-            headers.append(("x-greffier-route", facts.why))
+            answered_by = trail.answered_by or facts.deployment
+            stood_in = f"; {answered_by} stood in for it" if answered_by != facts.deployment else ""
+            headers.append(("x-greffier-deployment", answered_by))
+            headers.append(("x-greffier-route", facts.why + stood_in))
+        if used.deployment and used.priced:
+            headers.append(("x-greffier-cost-micro", str(used.cost_micro)))
+        if edits := trail.edits:
+            headers.append(("x-greffier-guardrails", ",".join(edits)))
         if facts.review:
             headers.append(("x-greffier-review", facts.review.review))
             headers.append(("x-greffier-review-status", f"/v1/reviews/{facts.review.review}"))
