@@ -313,7 +313,8 @@ def headline(event: AnyEvent) -> str:
         case Admission():
             return f"{event.facts.actor} admitted to {event.facts.use_case}, model {event.facts.model}"
         case Outcome():
-            return event.outcome + (f" {event.code}" if event.code else f" by {event.deployment}")
+            how = event.code or (f"by {event.deployment}" if event.deployment else "without a model")
+            return f"{event.outcome} {how}"
         case Act():
             return f"{event.actor} {event.action} {event.target}".rstrip()
         case Feedback():

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.adapters.signers.checkpoint_file import UnusableKey, known_verifiers
@@ -165,12 +164,13 @@ def list_events(
     if as_json:
         print_json([{"seq": seq, "event": msgspec.to_builtins(event)} for seq, event in shown])
         return
-    table = Table(box=None)
-    for column in ("seq", "time", "tenant", "request", "event"):
-        table.add_column(column, no_wrap=column != "event")
-    for seq, event in shown:
-        table.add_row(str(seq), _iso(event.ts), event.tenant, event.request_id, escape(headline(event)))
-    out.print(table)
+    # Not a table: one on a narrow terminal folds every cell, and what happened would stand one syllable a line.
+    lines = [("seq", "time", "tenant", "request", "event")]
+    lines += [(str(seq), _iso(event.ts), event.tenant, event.request_id, headline(event)) for seq, event in shown]
+    *widths, _ = (max(map(len, column)) for column in zip(*lines, strict=True))
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        out.print("  ".join([*cells, line[-1]]), markup=False)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
+from rich.markup import escape
 
 from greffier.app.stores import open_reader
 from greffier.audit.ports import JournalUnavailable
@@ -84,24 +85,36 @@ def chat(
 
 def _show(response: HTTPResponse, *, as_json: bool, stream: bool) -> Any:
     if response.status != _OK or as_json or not stream:
-        answer = json.loads(response.read())
+        answer = _document(response)
         if as_json:
             return answer
         if response.status != _OK:
-            error = answer.get("error", {})
-            err.print(f"[bold red]{response.status} {error.get('code')}[/]: {error.get('message')}")
+            found = answer.get("error")
+            error = found if isinstance(found, dict) else answer
+            code, message = error.get("code", "no answer of a gateway"), error.get("message") or error.get("detail")
+            err.print(f"[bold red]{response.status} {code}[/]: {escape(str(message or 'Check --url.'))}")
         else:
             out.print(answer["choices"][0]["message"]["content"], markup=False)
         return answer
     for frame in _frames(response):
         if "error" in frame:
             out.print()
-            err.print(f"[bold red]stopped: {frame['error'].get('code')}[/]: {frame['error'].get('message')}")
+            stopped = frame["error"]
+            err.print(f"[bold red]stopped: {stopped.get('code')}[/]: {escape(str(stopped.get('message')))}")
             break
         for choice in frame.get("choices", ()):
             out.print(choice["delta"].get("content") or "", end="", markup=False)
     out.print()
     return None
+
+
+def _document(response: HTTPResponse) -> dict[str, Any]:
+    """The body, if it is a JSON object; whatever else stands between us and the gateway may answer with a page."""
+    try:
+        document = json.loads(response.read())
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _rulings(paths: WorkspacePaths, request_id: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from rich.table import Table
 from greffier.app.recording import record_act
 from greffier.app.stores import open_keys
 from greffier.audit.ports import JournalUnavailable
-from greffier.cli.output import Exit, JsonOption, out, print_json
+from greffier.cli.output import Exit, JsonOption, err, out, print_json
 from greffier.cli.remedies import Remedy, Wrong, explaining
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
@@ -58,7 +58,7 @@ def create(
     """Issue a key and print it, this once."""
     with _explained(as_json):
         paths = _paths(workspace)
-        _check_binding(paths, tenant, use_case)
+        own_purpose = _check_binding(paths, tenant, use_case)
         now = SystemClock().wall_ms()
         issued = issue_key(
             tenant=tenant,
@@ -81,6 +81,12 @@ def create(
             record_act(paths, "key.create", f"key:{issued.record.id}", details=details)
             store.create(issued.record)
     _show_issued(issued, as_json=as_json)
+    if purpose not in {None, own_purpose}:
+        err.print(
+            f"warning: the use case's purpose is {own_purpose!r}; until it is {purpose!r}, requests with this key are "
+            "refused with purpose_mismatch",
+            markup=False,
+        )
 
 
 @app.command("list")
@@ -218,8 +224,12 @@ def _paths(workspace: Path) -> WorkspacePaths:
     return paths
 
 
-def _check_binding(paths: WorkspacePaths, tenant: str, use_case: str) -> None:
-    """A key for a use case that nobody serves, or of another tenant, would only be refused later."""
+def _check_binding(paths: WorkspacePaths, tenant: str, use_case: str) -> str:
+    """A key for a use case that nobody serves, or of another tenant, would only be refused later.
+
+    Returns:
+        The use case's purpose.
+    """
     snapshot = load_snapshot(paths)
     if tenant not in snapshot.workspace.tenants:
         known = ", ".join(sorted(snapshot.workspace.tenants))
@@ -232,6 +242,7 @@ def _check_binding(paths: WorkspacePaths, tenant: str, use_case: str) -> None:
             f"Name one of: {known}." if known else "Add one in use_cases/ and put it in force.",
             Exit.CONFIG,
         )
+    return settings.purpose
 
 
 @contextmanager

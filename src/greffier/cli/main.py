@@ -77,6 +77,8 @@ class Jobs(TyperGroup):
             alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
             alone.registered_commands.append(single[cmd_name])
             found = typer.main.get_command(alone)
+        elif part.registered_callback or part.registered_groups or len(part.registered_commands) > 1:
+            found = typer.main.get_group(part)  # completion is installed once, for the whole command
         else:
             found = typer.main.get_command(part)
         found.name = cmd_name

@@ -184,3 +184,29 @@ async def authenticate(workspace: Path, key: str) -> RequestContext:
     store.close()
     assert isinstance(ruling, Allow)
     return ruling.value
+
+
+def test_a_key_that_no_request_will_be_allowed_with_is_issued_with_a_warning(keys: Keys) -> None:
+    """The use case may be about to change; a silent one would be found out by its callers."""
+    warned = keys(*CREATE, "--purpose", "marketing", "--json")
+    assert warned.exit_code == 0
+    assert json.loads(warned.stdout)["purpose"] == "marketing"
+    assert "purpose_mismatch" in warned.stderr
+    assert keys(*CREATE, "--purpose", "demonstration").stderr == ""
+
+
+def test_the_log_can_be_read_on_a_narrow_terminal(keys: Keys, workspace: Path) -> None:
+    told(keys(*CREATE, "--json"))
+    shown = CliRunner().invoke(app, ["audit", "list", "--workspace", str(workspace)], env={"COLUMNS": "60"})
+    lines = shown.stdout.splitlines()
+    assert lines[0].split() == ["seq", "time", "tenant", "request", "event"]
+    assert len(lines) == 2  # nothing is folded
+    assert "key.create" in lines[1]
+
+
+def test_completion_is_offered_once_for_the_whole_command() -> None:
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).stdout
+    for group in ("keys", "config", "audit", "db"):
+        shown = CliRunner().invoke(app, [group, "--help"]).stdout
+        assert "--install-completion" not in shown
+        assert "Commands" in shown
