@@ -16,33 +16,21 @@ _COLOURS = {"overdue": "bold red", "at_once": "bold red", "open": "yellow", "don
 
 
 def print_clocks(found: Sequence[tuple[Incident, Deadline]], now_ms: int) -> None:
-    """A line for each clock; those to be answered first come first within their incident."""
+    """The clocks of each incident, those to be answered first at the top; moments are UTC.
+
+    Names and moments stand whole, however narrow the terminal is: they are typed into the next command.
+    """
     if not found:
         out.print("no clock runs")
         return
     for incident in dict.fromkeys(incident.id for incident, _ in found):
         deadlines_of = [(one, deadline) for one, deadline in found if one.id == incident]
         out.print(f"[bold]{incident}[/]  {escape(deadlines_of[0][0].title)}")
-        out.print(_table([deadline for _, deadline in deadlines_of], now_ms))
-
-
-def _table(found: Sequence[Deadline], now_ms: int) -> Table:
-    """Names and moments are shown whole, however narrow the terminal is: they are typed into the next command."""
-    table = Table(box=None)
-    for column in ("clock", "due (UTC)", "state"):
-        table.add_column(column, no_wrap=True, overflow="ignore")
-    for column in ("article", "to"):
-        table.add_column(column, overflow="fold")
-    for deadline in found:
-        colour = _COLOURS.get(deadline.state, "default")
-        table.add_row(
-            deadline.clock,
-            _due(deadline, now_ms),
-            f"[{colour}]{deadline.state.replace('_', ' ')}[/]",
-            deadline.article,
-            escape(deadline.to),
-        )
-    return table
+        for _, deadline in deadlines_of:
+            colour = _COLOURS.get(deadline.state, "default")
+            state = f"[{colour}]{deadline.state.replace('_', ' ')}[/]"
+            out.print(f"  {deadline.clock:<31} {_due(deadline, now_ms):<29} {state}")
+            out.print(f"      {escape(deadline.article)}, to: {escape(deadline.to)}", style="dim")
 
 
 def print_incident(incident: Incident, now_ms: int) -> None:

@@ -92,7 +92,10 @@ def test_the_guide_to_compliance(shell: Shell) -> None:
 
 def judge(folder: Path) -> None:
     for path in (folder / "documents").rglob("*.md"):
-        path.write_text(path.read_text().replace("TODO:", "We judged:"))
+        text = path.read_text().replace("TODO:", "We judged:")
+        if path.name == "annex-iv.8.md" and "not_applicable" not in text:
+            text = text.replace("\n---\n", "\nnot_applicable: true\n---\nThe system is not high-risk: ")
+        path.write_text(text)
 
 
 def test_the_guide_to_evidence(

@@ -1,5 +1,6 @@
 """Build a document: facts from what runs, texts from people, and what is missing said plainly."""
 
+import fnmatch
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from greffier.config.bundle import digest
+from greffier.config.files import DOCUMENTS
 from greffier.governance.documents.document import Document, Part, Section, Statement
 from greffier.governance.documents.facts import FACTS
 from greffier.governance.documents.law import DocumentLaw, Item, Kind
@@ -107,7 +109,15 @@ def _part(kind: str, item: Item, sources: Sources) -> Part:
                 reason=reason,
                 statements=own,
             )
-        return Part(id=item.id, article=item.article, title=item.title, state="complete", statements=said)
+        gap = _not_attached(item, sources)
+        return Part(
+            id=item.id,
+            article=item.article,
+            title=item.title,
+            state="missing" if gap else "complete",
+            reason=gap,
+            statements=said,
+        )
     gap = ""
     if item.text == "required":
         gap = f"a person must judge: write {path}"
@@ -121,6 +131,16 @@ def _part(kind: str, item: Item, sources: Sources) -> Part:
         reason=gap,
         statements=facts,
     )
+
+
+def _not_attached(item: Item, sources: Sources) -> str:
+    """What is to be attached and is not: words about a test report or a declaration are not the report."""
+    names = [path.rpartition("/")[2].lower() for path in sources.files if "/evidence/" in path]
+    if not item.attached or fnmatch.filter(names, item.attached):
+        return ""
+    folder = f"{DOCUMENTS}/{sources.scope}/evidence/"
+    wanted = "" if item.attached == "*" else f" as a file named like '{item.attached}'"
+    return f"attach it in {folder}{wanted}, or say why it does not apply"
 
 
 def _statement(text: Text, sources: Sources) -> Statement:

@@ -22,6 +22,7 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         live: Names of the facts that are taken from what runs.
         text: Whether a person must write something too.
+        attached: Pattern of the name of a file that must be attached, where the law asks for the thing itself.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     title: str
     live: tuple[str, ...] = ()
     text: Literal["none", "required"] = "none"
+    attached: str = ""
 
 
 class SectionLaw(Item, frozen=True, forbid_unknown_fields=True, kw_only=True):

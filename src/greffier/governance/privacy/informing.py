@@ -132,7 +132,8 @@ def _erased(request: SubjectRequest) -> Iterator[Block]:
         yield Block("heading", "What stays, and why")
     for store in kept:
         name = _STORES.get(store["store"], store["store"].capitalize())
-        yield Block("term", f"{store['found']} entries. Art. {store['reason']}", name)
+        count = f"{store['found']} {'entry' if store['found'] == 1 else 'entries'}"
+        yield Block("term", f"{count}. Art. {store['reason']}", name)
 
 
 def _corrected(step: StepResult) -> Iterator[Block]:

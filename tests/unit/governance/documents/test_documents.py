@@ -144,6 +144,15 @@ def fill(paths: WorkspacePaths, kind: str) -> None:
     run(paths, "draft", kind, *scope_options(kind))
     for path in (paths.root / "documents").rglob(f"{kind}.*.md"):
         path.write_text(path.read_text().replace("TODO:", "We judged:"))
+    if kind == "annex-iv":
+        attach(paths, "report.txt", "signed-declaration.txt")
+
+
+def attach(paths: WorkspacePaths, *names: str) -> None:
+    folder = paths.root / "documents/credit/evidence"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_text("signed")
 
 
 def build_file(paths: WorkspacePaths, kind: str, format_: str = "json") -> Path:
@@ -303,7 +312,7 @@ def test_a_change_makes_the_document_stale(
     paths: WorkspacePaths, file: str, before: str, after: str, finding: str
 ) -> None:
     evidence = paths.root / "documents/credit/evidence/test.json"
-    evidence.parent.mkdir(parents=True)
+    evidence.parent.mkdir(parents=True, exist_ok=True)
     evidence.write_text('{"passed": 15, "failed": 0, "known_gaps": 1}')
     fill(paths, "annex-iv")
     document = build_file(paths, "annex-iv")
@@ -321,6 +330,16 @@ def test_texts_written_for_other_settings_are_read_again(paths: WorkspacePaths) 
     document = read(build_file(paths, "instructions").read_bytes())
     assert {part.state for section in document.sections for part in section.parts} == {"stale", "complete"}
     assert findings(paths, paths.root / "out.json")
+
+
+def test_words_about_a_report_are_not_the_report(paths: WorkspacePaths) -> None:
+    fill(paths, "annex-iv")
+    folder = paths.root / "documents/credit/evidence"
+    (folder / "signed-declaration.txt").unlink()
+    (found,) = findings(paths, build_file(paths, "annex-iv"))
+    assert found.startswith("8: missing: attach it in documents/credit/evidence/ as a file named like '*declaration*'")
+    (folder / "report.txt").unlink()
+    assert [one.partition(":")[0] for one in findings(paths, build_file(paths, "annex-iv"))] == ["2g", "8"]
 
 
 def test_what_does_not_apply_needs_a_reason(paths: WorkspacePaths) -> None:
