@@ -1,12 +1,14 @@
 """What is measured: rounds over all targets, stages from the records, memory over time, cost over size."""
 
 import json
+import os
 import sqlite3
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ Result = dict[str, Any]
 _STREAM_CHUNKS = 40
 _STREAM_GAP_MS = 10
 _RECORDS = 6000
+_SETTLE_S = 0.5
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -40,6 +43,21 @@ class Plan(msgspec.Struct, frozen=True):
 def say(text: str) -> None:
     """Tell the person who waits."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def alone(target: Target, targets: Sequence[Target]) -> Iterator[None]:
+    """Freeze all others, and write out what they left in memory for the disk: nobody pays for anybody else."""
+    others = [other.pid for other in targets if other is not target and other.pid is not None]
+    for pid in others:
+        machine.freeze(pid)
+    os.sync()
+    time.sleep(_SETTLE_S)
+    try:
+        yield
+    finally:
+        for pid in others:
+            machine.thaw(pid)
 
 
 def one_round(plan: Plan, generator: Generator, target: Target) -> Result:
@@ -68,7 +86,8 @@ def rounds(plan: Plan, generator: Generator, targets: list[Target]) -> dict[str,
     found: dict[str, list[Result]] = {target.name: [] for target in targets}
     for number in range(plan.rounds):
         for target in targets:
-            result = one_round(plan, generator, target)
+            with alone(target, targets):
+                result = one_round(plan, generator, target)
             found[target.name].append(result)
             phases = {name: value for name, value in result.items() if isinstance(value, dict)}
             line = "  ".join(f"{name} {value['rps']:.0f}/s" for name, value in phases.items())
@@ -146,7 +165,8 @@ def scaling(plan: Plan, generator: Generator, start: Callable[[Size], Greffier])
     for _ in range(plan.scaling_rounds):
         for target, found in zip(targets, costs, strict=True):
             body = chat_body(target.model)
-            result = generator.run(target, body, seconds=plan.seconds / 2, rate=0, connections=plan.connections)
+            with alone(target, targets):
+                result = generator.run(target, body, seconds=plan.seconds / 2, rate=0, connections=plan.connections)
             found.append(result["cpu_us"])
             say(f"scaling {target.size}: {result['cpu_us']:.0f} us per request, {result['bad']} bad")
     return [

@@ -64,7 +64,8 @@ Written by `make bench` ({command}) on {results["date"]}.
 
 The gateway under test, all of its processes, is pinned to one core; the load generator and the scripted upstream (both
 in C, answering at once with about 1 KB) share the other, with PostgreSQL where that is used. Targets take turns within
-each of {results["plan"]["rounds"]} rounds; every figure is the median of the rounds.
+each of {results["plan"]["rounds"]} rounds; while one is measured the others are frozen, and what they left in memory
+for the disk has been written. Every figure is the median of the rounds.
 
 Switched on in Greffier, for every request: API key authentication ({results["workspace"]}; callers take turns with 200
 keys of 200 use cases), policy with rules by use case, role, group, attribute, modality and hour, limits on requests,
