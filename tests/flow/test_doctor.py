@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from greffier.adapters.signers.key_file import create_key_file
 from greffier.app.processes import http_url
 from greffier.cli.main import app
+from greffier.config.packs import sign_pack
+from greffier.config.signing import public_pem
 from greffier.testing.certificates import Certificates
 from greffier.testing.platform import Platform, free_port
 from greffier.testing.redis_server import RedisServer
@@ -69,6 +72,18 @@ def workspace(folder: Path, deployment: str, settings: str = "") -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text.lstrip())
     return folder
+
+
+def install_an_old_pack(folder: Path) -> None:
+    packs = folder / "guardrails" / "packs"
+    packs.mkdir(parents=True)
+    signer = create_key_file(folder.parent / f"{folder.name}-maker.pem")
+    pinned = {"signature_packs": {"feed": {"key": public_pem(signer.public_key_der()).decode()}}}
+    (folder / "guardrails" / "packs.yaml").write_text(json.dumps(pinned))
+    pack = {"format": "greffier.signature-pack/1", "name": "feed", "version": 1, "issued": "2026-10-01"}
+    data = json.dumps({**pack, "expires": "2026-11-02", "signatures": [{"id": "a", "expression": "aaa"}]}).encode()
+    (packs / "feed.json").write_bytes(data)
+    (packs / "feed.sig").write_bytes(sign_pack(data, signer))
 
 
 def told(folder: Path, *options: str) -> dict[str, Any]:
@@ -162,6 +177,7 @@ def test_limits_and_issuers_are_tried_too(tmp_path: Path) -> None:
 
 def test_what_the_running_gateway_says_of_itself_is_told(tmp_path: Path) -> None:
     folder = workspace(tmp_path, f'base_url: "http://127.0.0.1:{free_port()}/v1"')
+    install_an_old_pack(folder)
     with Platform(folder) as platform:
         key = platform.create_key("acme", "assistant")
         for _ in range(5):
@@ -170,6 +186,9 @@ def test_what_the_running_gateway_says_of_itself_is_told(tmp_path: Path) -> None
         assert f"gateway: running at http://127.0.0.1:{platform.port}" in done.stdout
         assert "unsafe development mode" in done.stdout
         assert "rests after failures" in done.stdout
+        assert done.stdout.count("expired on 2026-11-02") == 2  # in the workspace, and in what runs
+        scraped = platform.request("GET", "/metrics").body.decode()
+        assert 'greffier_signature_pack_expires_timestamp_seconds{pack="feed"} 1.793664e+09' in scraped
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = platform.command("serve", "--port", str(taken.getsockname()[1]))
     assert refused.returncode == 4

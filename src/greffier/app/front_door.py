@@ -19,6 +19,7 @@ from greffier.config.problems import ConfigError
 from greffier.config.snapshot import Snapshot
 from greffier.core.errors import GreffierError
 from greffier.gateway.app import GatewayApp
+from greffier.guardrails.signature_packs import pack_ends, pack_warnings
 from greffier.llm.ports import Provider
 from greffier.pipeline.freshness import Expiry
 
@@ -194,6 +195,7 @@ class FrontDoor:
                 f"{journal.waiting} event(s) wait on this machine's disk, {journal.refused} were refused"
             )
         warnings += self._plant.guard_services.warnings()
+        warnings += pack_warnings(self._snapshot.signature_packs, self._plant.clock.wall_ms())
         warnings += [f"issuer {i.issuer}: {i.error}" for i in self._plant.issuer_keys.health() if i.error]
         return {
             "version": greffier.__version__,
@@ -240,5 +242,6 @@ class FrontDoor:
         """``/metrics`` for all workers."""
         self._plant.metrics.in_flight(self.app.in_flight)
         self._show_journal()
+        self._plant.metrics.packs(pack_ends(self._snapshot.signature_packs))
         await self._count_sealed()
         return CONTENT_TYPE_LATEST, self._plant.metrics.render()

@@ -27,6 +27,8 @@ from greffier.core.clock import SystemClock
 from greffier.core.errors import GreffierError
 from greffier.gateway.guard_service import GuardServiceApp
 from greffier.guardrails.screen import Guard
+from greffier.guardrails.signature_packs import pack_ends, pack_warnings
+from greffier.telemetry.packs import PackMetrics
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class GuardService:
         self._reloads = Counter(
             "greffier_guard_reloads", "Bundles taken or refused.", ("result",), registry=self._registry
         )
+        self._packs = PackMetrics(self._registry)
         self.app = GuardServiceApp(
             self._guard_of(snapshot),
             snapshot.revision,
@@ -78,9 +81,13 @@ class GuardService:
             max_body_bytes=snapshot.workspace.server.max_body_bytes * 2,  # JSON escapes; the gateway has bounds too
             max_waiting=options.max_waiting,
             facts=self._facts,
-            metrics=lambda: (CONTENT_TYPE_LATEST, generate_latest(self._registry)),
+            metrics=self._metrics,
             on_measured=self._measured,
         )
+
+    def _metrics(self) -> tuple[str, bytes]:
+        self._packs.show(pack_ends(self._snapshot.signature_packs))
+        return CONTENT_TYPE_LATEST, generate_latest(self._registry)
 
     def _measured(self, result: str, passages: int, seconds: float) -> None:
         self._calls.labels(result).inc()
@@ -93,7 +100,10 @@ class GuardService:
             "snapshot": self._snapshot.revision,
             "signed_by": self._snapshot.signed_by,
             "screens": sorted(self._snapshot.screens),
-            "warnings": [f"a newer configuration was refused: {self._refused}"] if self._refused else [],
+            "warnings": [
+                *([f"a newer configuration was refused: {self._refused}"] if self._refused else []),
+                *pack_warnings(self._snapshot.signature_packs, SystemClock().wall_ms()),
+            ],
         }
 
     def _guard_of(self, snapshot: Snapshot) -> Guard:

@@ -27,6 +27,8 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
 from greffier.config.snapshot import Snapshot
 from greffier.config.storage import storage_in_force
+from greffier.core.clock import SystemClock
+from greffier.guardrails.signature_packs import pack_warnings
 from greffier.storage.engine import sqlite_version
 
 app = typer.Typer()
@@ -105,6 +107,7 @@ def _workspace(root: Path, *, offline: bool) -> Iterator[Finding]:
     state: State = "ok" if snapshot.signed_by else "warning"
     yield Finding("workspace", state, f"{snapshot.revision[:16]}, {signed}")
     yield from _deployments(paths, snapshot)
+    yield from _packs(snapshot)
     if not offline:
         for reached in asyncio.run(look_outside(paths, snapshot)):
             state = "wrong" if reached.problem else "ok"
@@ -123,6 +126,19 @@ def _deployments(paths: WorkspacePaths, snapshot: Snapshot) -> Iterator[Finding]
             )
         else:
             yield Finding(f"deployment {name}", "ok", f"{settings.provider}, {settings.location}")
+
+
+def _packs(snapshot: Snapshot) -> Iterator[Finding]:
+    for name, pack in snapshot.signature_packs.items():
+        told = pack_warnings({name: pack}, SystemClock().wall_ms())
+        if told:
+            remedy = "Install a newer one: greffier guard pack install FILE; until then the old signatures are used."
+            yield Finding(
+                f"signature pack {name}", "warning", f"version {pack.version} expired on {pack.expires}", remedy
+            )
+        else:
+            until = f", newer due after {pack.expires}" if pack.expires else ""
+            yield Finding(f"signature pack {name}", "ok", f"version {pack.version} of {pack.issued}{until}")
 
 
 def _state(paths: WorkspacePaths) -> Iterator[Finding]:

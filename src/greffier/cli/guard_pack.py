@@ -1,6 +1,5 @@
 """``greffier guard pack``: make, check and install packs of signatures."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +15,9 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.releases import replace_file
 from greffier.config.signing import MAX_SIGNATURE_BYTES, public_pem
 from greffier.config.workspace import read_sources
+from greffier.core.clock import SystemClock
 from greffier.core.errors import GreffierError
-from greffier.guardrails.signature_packs import SignaturePack, parse_pack
+from greffier.guardrails.signature_packs import SignaturePack, pack_warnings, parse_pack
 
 app = typer.Typer(help="Signed packs of known bad patterns.", no_args_is_help=True)
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
@@ -110,7 +110,7 @@ def list_command(*, workspace: WorkspaceOption = Path(), as_json: JsonOption = F
 
 def expired(pack: SignaturePack) -> bool:
     """Whether its maker promised a newer version by now."""
-    return pack.expires is not None and pack.expires < datetime.now(UTC).date().isoformat()
+    return bool(pack_warnings({pack.name: pack}, SystemClock().wall_ms()))
 
 
 def _facts(pack: SignaturePack) -> dict[str, Any]:

@@ -4,6 +4,8 @@ A pack is a JSON document with a name and a version that only grows. Its maker s
 maker's public key; the contents then travel inside the release like everything else that decides.
 """
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -58,6 +60,8 @@ def parse_pack(data: bytes) -> SignaturePack:
     except msgspec.DecodeError as error:
         raise _unusable(f"this is no signature pack: {error}") from error
     seen: set[str] = set()
+    if pack.expires is not None and not _end_of(pack.expires):
+        raise _unusable(f"the pack '{pack.name}' expires on no day of the calendar: {pack.expires}")
     for signature in pack.signatures:
         if signature.id in seen:
             raise _unusable(f"the pack '{pack.name}' has two signatures '{signature.id}'")
@@ -66,6 +70,31 @@ def parse_pack(data: bytes) -> SignaturePack:
         if why:
             raise _unusable(f"the signature '{pack.name}/{signature.id}' cannot be used: {why}")
     return pack
+
+
+def pack_ends(packs: Mapping[str, SignaturePack]) -> dict[str, float]:
+    """From when (Unix time, seconds) newer versions are due: the day after ``expires``, of packs that name one."""
+    return {name: _end_of(pack.expires) for name, pack in packs.items() if pack.expires is not None}
+
+
+def _end_of(day: str) -> float:
+    try:
+        return (datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0  # no day of the calendar: due at once; `parse_pack` refuses to sign such a pack
+
+
+def pack_warnings(packs: Mapping[str, SignaturePack], now_ms: int) -> list[str]:
+    """What to tell about packs that are out of date at a moment (milliseconds since the Unix epoch).
+
+    They still work: an old list of bad patterns is better than none.
+    """
+    return [
+        f"the signature pack '{name}' (version {packs[name].version}) expired on {packs[name].expires}; "
+        "install a newer one"
+        for name, end in pack_ends(packs).items()
+        if end * 1000 <= now_ms
+    ]
 
 
 def patterns_of(pack: SignaturePack) -> tuple[Pattern, ...]:

@@ -3,6 +3,7 @@
 Workers share one set of metrics (`greffier.telemetry.sharing`), so that any worker can answer a scrape for all.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -10,6 +11,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from greffier.core.events import Admission, GuardrailLine, Outcome, RequestFacts, RulingLine
 from greffier.telemetry import names
+from greffier.telemetry.packs import PackMetrics
 from greffier.telemetry.tallies import CounterTally, HistogramTally
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -76,6 +78,7 @@ class Metrics:
         self._spool_bytes = Gauge(
             names.JOURNAL_SPOOL_BYTES, "What they take.", multiprocess_mode="livesum", registry=registry
         )
+        self._packs = PackMetrics(registry)
         self._lag = Gauge(
             names.JOURNAL_LAG, "Events not yet sealed.", multiprocess_mode="mostrecent", registry=registry
         )
@@ -136,6 +139,10 @@ class Metrics:
         self._out.set(int(out_of_reach))
         self._spooled.set(spooled)
         self._spool_bytes.set(spooled_bytes)
+
+    def packs(self, ends: Mapping[str, float]) -> None:
+        """Show from when newer signature packs are due (Unix time, seconds)."""
+        self._packs.show(ends)
 
     def flush(self) -> None:
         """Hand over what was gathered; call about once a second, so that every worker can answer a scrape for all."""

@@ -1,10 +1,14 @@
 """Signature packs: made, signed, installed, released, matched; and refused where one of these does not hold."""
 
 import json
+import math
+import socket
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from greffier.adapters.signers.key_file import create_key_file
@@ -12,12 +16,15 @@ from greffier.cli.main import app
 from greffier.config.bundle import build, check_workspace, parse_bundle
 from greffier.config.packs import sign_pack
 from greffier.config.signing import public_pem, sign
+from greffier.core.clock import SystemClock
 from greffier.core.errors import GreffierError
 from greffier.guardrails.detectors.signatures import Signatures
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.screen import Guard
 from greffier.guardrails.settings import ScreenSettings
-from greffier.guardrails.signature_packs import SignaturePack, parse_pack
+from greffier.guardrails.signature_packs import SignaturePack, pack_warnings, parse_pack
+from greffier.telemetry import names
+from greffier.telemetry.packs import PackMetrics
 from greffier.testing.guard_service import RunningGuardService, client_of
 
 RUN = CliRunner()
@@ -76,6 +83,17 @@ def install(workspace: Path, file: Path) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())
 
 
+def ask(path: Path, place: str) -> str:
+    """What a service on a Unix socket answers."""
+    connection = HTTPConnection("guard")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(path))
+    connection.request("GET", place)
+    answer = connection.getresponse().read().decode()
+    connection.close()
+    return answer
+
+
 def codes(workspace: Path) -> list[str]:
     return [problem.code for problem in check_workspace(workspace)]
 
@@ -127,6 +145,7 @@ def test_another_key_another_purpose_and_another_byte_are_refused(
         ({"signatures": []}, "no signature pack"),
         ({"version": 0}, "no signature pack"),
         ({"surprise": 1}, "no signature pack"),
+        ({"expires": "2026-02-30"}, "no day of the calendar"),
         ({"signatures": [{"id": "a", "expression": "(?=x)"}]}, "cannot be used"),
         ({"signatures": [{"id": "a", "expression": "x*"}]}, "matches the empty text"),
         ({"signatures": [{"id": "a", "expression": "x"}, {"id": "a", "expression": "y"}]}, "two signatures"),
@@ -158,3 +177,29 @@ async def test_the_guard_service_takes_packs_from_its_own_release(workspace: Pat
         (measured,) = await client.measure_all("default", [Passage("say SolidGoldMagikarp")])
         await client.close()
     assert [f.rule for f in measured.findings] == ["feed@3/glitch"]
+
+
+def test_an_expired_pack_still_works_and_is_told_of_everywhere(workspace: Path, maker: Maker) -> None:
+    install(workspace, maker.publish(expires="2026-11-02"))
+    told = json.loads(RUN.invoke(app, ["doctor", "-w", str(workspace), "--offline", "--json"]).output)
+    assert [(f["what"], f["state"]) for f in told if "pack" in f["what"]] == [("signature pack feed", "warning")]
+    with RunningGuardService(workspace) as running:
+        health = json.loads(ask(running.socket, "/healthz"))
+        assert health["warnings"] == [
+            "the signature pack 'feed' (version 3) expired on 2026-11-02; install a newer one"
+        ]
+        metrics = ask(running.socket, "/metrics")
+    assert 'greffier_signature_pack_expires_timestamp_seconds{pack="feed"} 1.793664e+09' in metrics
+    install(workspace, maker.publish(version=4, expires="2999-01-01"))
+    packs = build(workspace).content.signature_packs
+    assert pack_warnings(packs, SystemClock().wall_ms()) == []
+    assert pack_warnings(packs, 40_000_000_000_000) != []
+
+
+def test_no_alert_stays_behind_for_a_pack_that_is_gone() -> None:
+    registry = CollectorRegistry()
+    metrics = PackMetrics(registry)
+    metrics.show({"feed": 5.0, "other": 6.0})
+    metrics.show({"other": 7.0})
+    assert registry.get_sample_value(names.PACK_END, {"pack": "feed"}) == math.inf
+    assert registry.get_sample_value(names.PACK_END, {"pack": "other"}) == 7.0
