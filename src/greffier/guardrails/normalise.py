@@ -70,7 +70,7 @@ def _long_views(text: str, depth: int) -> tuple[View, ...]:
         names: dict[str, int] = {}
         for view in _readings(stretch, found):
             names[view.name] = names.get(view.name, 0) + 1  # there are two views of a reversed text
-            key = f"{view.name}{names[view.name]}{view.prose}"
+            key = f"{view.name}{names[view.name]}{view.prose}{view.literal}"
             stretches.setdefault(key, []).append(Segment(view, 0, len(view.text), begin))
     return (*_decoded(text, frozenset(hints), depth), *(joined(segments) for segments in stretches.values()))
 
@@ -87,13 +87,14 @@ def _decoded(text: str, hints: frozenset[str], depth: int) -> list[View]:
 
 
 def _readings(text: str, hints: frozenset[str]) -> list[View]:
-    """Word readings: they keep no digits, so they are good for instructions only."""
+    """Readings as words. Most keep no digits, so they are good for instructions only."""
     found: list[View] = []
     length = len(text)
-    for hint, pieces_of in (("spaced", spaced_pieces), ("misspelt", misspelt_pieces)):
-        pieces = pieces_of(text) if hint in hints else []
-        if pieces:
-            found.append(replaced(text, pieces, literal=False))
+    if "spaced" in hints:
+        exact, loose = spaced_pieces(text)
+        found += [replaced(text, pieces, literal=pieces is exact) for pieces in (exact, loose) if pieces]
+    if "misspelt" in hints and (pieces := misspelt_pieces(text)):
+        found.append(replaced(text, pieces, literal=False))
     if "leet" in hints:
         prose = "leet-words" in hints
         found.append(View("leet", unleet(text), lambda s, e: (s, e), literal=False, prose=prose))

@@ -238,38 +238,58 @@ def _is_leet(written: str) -> bool:
 
 _FEWEST_LETTERS = 6
 _MOSTLY = 0.5
+_SHORTEST_RUN = 8
+_SEPARATORS = "._*|~+-"
 
 
-def spaced_pieces(text: str) -> list[Piece]:
-    """Spans of characters set apart ("i g n o r e"), closed up again and split into words."""
+def spaced_pieces(text: str) -> tuple[list[Piece], list[Piece]]:
+    """Runs of characters set apart ("i g n o r e"): closed up to exactly what they were, and as words.
+
+    The first are those where every second character is the same; identifiers and secrets can be looked for in them.
+    The second are the rest, by the width of their gaps, and those of the first without blanks, divided into words.
+    """
     wrapped = Text(text)
-    found = []
+    exact: list[Piece] = []
+    words: list[Piece] = []
     for match in patterns().matches(_place("spaced"), wrapped):
         start, end = wrapped.point(match.start(1)), wrapped.point(match.end(1))
-        closed = _close_up(text[start:end])
+        spread = text[start:end]
+        between = spread[1::2]
+        sure = between == between[0] * len(between)
+        closed = spread[::2] if sure else _by_gaps(spread)
+        if sure and _may_identify(closed):
+            exact.append(Piece(start, end, closed, "spaced"))
         letters = sum(map(str.isalpha, closed))
         if letters >= _FEWEST_LETTERS and letters >= len(closed) * _MOSTLY:
-            found.append(Piece(start, end, closed, "spaced"))
-    return found
+            read = _divided(closed)
+            if read != closed or not sure:
+                words.append(Piece(start, end, read, "spaced"))
+    return exact, words
 
 
-def _close_up(spread: str) -> str:
-    """Undo setting apart: exactly where every second character is the same, else by the width of the gaps."""
-    between = spread[1::2]
-    if between == between[0] * len(between):
-        closed = spread[::2]
-    else:
-        words: list[str] = []
-        gap = 0
-        for char in spread:
-            if char.isspace() or char in "._*|~+-":
-                gap += 1
-            else:
-                words.append(" " * (gap > 1) + char)  # a gap wider than the usual one ends a word
-                gap = 0
-        closed = "".join(words)
+def _may_identify(closed: str) -> bool:
+    """Whether a run is more than a row of figures: those are read across blanks anyway."""
+    letters = sum(map(str.isalpha, closed))
+    return len(closed) >= _SHORTEST_RUN and (letters > 1 or closed.count(".") > 2)  # noqa: PLR2004 - an IPv4 address
+
+
+def _by_gaps(spread: str) -> str:
+    """Join the characters; a gap wider than the usual one ends a word."""
+    words: list[str] = []
+    gap = 0
+    for char in spread:
+        if char.isspace() or char in _SEPARATORS:
+            gap += 1
+        else:
+            words.append(" " * (gap > 1) + char)
+            gap = 0
+    return "".join(words)
+
+
+def _divided(closed: str) -> str:
+    """The text as it is if its words are apart, else its runs of letters divided into words."""
     if closed.count(" ") * _LONGEST_LEET > len(closed):
-        return closed  # its words are apart already
+        return closed
     runs = ("".join(run) for _, run in groupby(closed, str.isalpha))
     return "".join(segmented(run) if len(run) >= _LONG_WORD and run.isalpha() else run for run in runs)
 

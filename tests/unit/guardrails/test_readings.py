@@ -162,6 +162,30 @@ def test_every_view_of_a_long_text_maps_into_it(parts: list[str]) -> None:
                 assert all(first <= low <= high <= last for low, high in spans)
 
 
+@pytest.mark.parametrize("apart", [" ", ".", "-", "\n"], ids=repr)
+@pytest.mark.parametrize(
+    ("entity", "kind"),
+    [
+        ("anna.mueller@corp-mail.com", "EMAIL"),
+        ("DE89370400440532013000", "IBAN"),
+        ("192.168.17.23", "IP_ADDRESS"),
+        ("password: Tr0ub4dor&3xyz", "SECRET"),
+    ],
+)
+def test_identifiers_and_secrets_spelt_out_are_found_whole(entity: str, kind: str, apart: str) -> None:
+    spelt = apart.join(entity)
+    text = f"write to {spelt} today"
+    found = [f for f in ENGINE.measure(Passage(text)).findings if f.type == kind]
+    assert [(f.start, f.end) for f in found] == [(9, 9 + len(spelt))]
+
+
+@pytest.mark.parametrize(
+    "text", ["1 2 3 4 5 6 7 8 9 10 11 12", "| 4 | 9 | 3 | 0 | 1 | 8 | 2 | 0 | 1 | 7 |", "3.1.4.1.5.9.2.6"]
+)
+def test_rows_of_figures_are_no_identifiers(text: str) -> None:
+    assert [f.type for f in ENGINE.measure(Passage(text)).findings if f.view == "spaced"] == []
+
+
 @given(st.text(max_size=300), st.integers(0, 12))
 @settings(max_examples=200, deadline=None)
 def test_any_text_can_be_asked_for_hints(text: str, at: int) -> None:
