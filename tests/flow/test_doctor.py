@@ -201,3 +201,17 @@ def test_what_the_running_gateway_says_of_itself_is_told(tmp_path: Path) -> None
 )
 def test_addresses_can_be_read_back(host: str, url: str) -> None:
     assert http_url(host, 80) == url
+
+
+@pytest.mark.parametrize(
+    "command", [("keys", "list"), ("keys", "create", "--tenant", "acme", "--use-case", "assistant")]
+)
+def test_a_state_folder_that_cannot_be_used_is_no_stack_trace(tmp_path: Path, command: tuple[str, ...]) -> None:
+    folder = workspace(tmp_path, 'base_url: "http://127.0.0.1:9/v1"')
+    (folder / ".greffier").mkdir()
+    (folder / ".greffier" / "run").write_text("in the way")
+    done = CliRunner().invoke(app, [*command, "--workspace", str(folder), "--json"])
+    assert done.exit_code == 4
+    told = json.loads(done.stdout)["error"]
+    assert ".greffier/run: File exists" in told["message"]
+    assert told["remedy"]

@@ -55,6 +55,11 @@ class Jobs(TyperGroup):
             return super().invoke(ctx)
         except UnknownOperator as error:
             fail(error.reason, error.remedy, code=Exit.CONFIG, as_json=ctx.meta[_AS_JSON])
+        except OSError as error:
+            if error.filename is None:  # no file of ours: a pipe that closed, which is click's business
+                raise
+            reason = f"{error.filename}: {error.strerror}"
+            fail(reason, _remedy(error), code=Exit.UNAVAILABLE, as_json=ctx.meta[_AS_JSON])
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names."""
@@ -83,6 +88,12 @@ class Jobs(TyperGroup):
             found = typer.main.get_command(part)
         found.name = cmd_name
         return found
+
+
+def _remedy(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "Run as the user the gateway runs as; what a workspace keeps is readable to its owner only."
+    return "Look at this file or folder, and at the disk it lies on."
 
 
 app = typer.Typer(

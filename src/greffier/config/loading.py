@@ -1,7 +1,6 @@
 """Which configuration is in force, and whether it may have changed."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from greffier.config.compile import compile_snapshot
 from greffier.config.files import FOLDERS, SETTINGS_FILE
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
-from greffier.config.releases import current_pointer, load_release, trust_folder
+from greffier.config.releases import current_pointer, load_release, release_in_force, trust_folder
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import Clock, SystemClock
 
@@ -25,7 +24,7 @@ def load_snapshot(paths: WorkspacePaths, clock: Clock | None = None) -> Snapshot
         ConfigError: There is nothing that may be served; the reason and the remedy are in it. Never a fallback.
     """
     now_ms = (clock or SystemClock()).wall_ms()
-    if os.path.lexists(current_pointer(paths)):
+    if release_in_force(paths):
         bundle, signed_by = load_release(paths)
         return compile_snapshot(bundle, signed_by=signed_by, now_ms=now_ms)
     bundle = build(paths.root)
@@ -41,8 +40,7 @@ def load_snapshot(paths: WorkspacePaths, clock: Clock | None = None) -> Snapshot
 def fingerprint(paths: WorkspacePaths) -> str:
     """Cheap sign that `load_snapshot` might now load something else: compares names, sizes and times, reads no file."""
     sign = hashlib.sha256()
-    watched = _watched_release(paths) if os.path.lexists(current_pointer(paths)) else _watched_files(paths.root)
-    for path in watched:
+    for path in _watched(paths):
         try:
             found = path.stat()
         except OSError as error:
@@ -51,6 +49,14 @@ def fingerprint(paths: WorkspacePaths) -> str:
             state = f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
         sign.update(f"{path}\0{state}\n".encode("utf-8", "surrogateescape"))
     return sign.hexdigest()
+
+
+def _watched(paths: WorkspacePaths) -> Iterator[Path]:
+    try:
+        of_release = release_in_force(paths)
+    except ConfigError:
+        of_release = True  # until it can be seen
+    return _watched_release(paths) if of_release else _watched_files(paths.root)
 
 
 def _watched_release(paths: WorkspacePaths) -> Iterator[Path]:

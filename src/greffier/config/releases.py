@@ -29,6 +29,25 @@ def current_pointer(paths: WorkspacePaths) -> Path:
     return paths.releases / "current"
 
 
+def release_in_force(paths: WorkspacePaths) -> bool:
+    """Whether a release is in force, whatever its state. Only a pointer that is not there means that none is.
+
+    Raises:
+        ConfigError: It cannot be seen. To go on with the workspace's files then would be to serve them unsigned.
+    """
+    try:
+        os.lstat(current_pointer(paths))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigError(
+            "release_unreadable",
+            f"Whether a release is in force cannot be seen: {paths.releases}: {error.strerror}.",
+            "Run as the user the gateway runs as, and see to it that this user can read .greffier.",
+        ) from error
+    return True
+
+
 def store_release(paths: WorkspacePaths, data: bytes, signature: bytes) -> Bundle:
     """Store a signed bundle as a release, not yet in force.
 
@@ -62,7 +81,9 @@ def activate(paths: WorkspacePaths, revision: str) -> None:
 def revision_in_force(paths: WorkspacePaths) -> str:
     """The revision that ``releases/current`` names, unchecked; empty when there is no release in force."""
     pointer = current_pointer(paths)
-    return read_bounded(pointer, _MAX_POINTER_BYTES).decode("ascii", "replace").strip() if pointer.exists() else ""
+    if not release_in_force(paths) or not pointer.exists():
+        return ""
+    return read_bounded(pointer, _MAX_POINTER_BYTES).decode("ascii", "replace").strip()
 
 
 def load_release(paths: WorkspacePaths) -> tuple[Bundle, str]:

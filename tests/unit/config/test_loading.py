@@ -13,7 +13,7 @@ from greffier.config.demo import write_demo
 from greffier.config.loading import fingerprint, load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.problems import ConfigError
-from greffier.config.releases import activate, current_pointer, store_release, trust_folder
+from greffier.config.releases import activate, current_pointer, revision_in_force, store_release, trust_folder
 from greffier.config.signing import fingerprint as key_fingerprint
 from greffier.config.signing import public_pem, sign
 
@@ -151,6 +151,24 @@ def test_a_dangling_pointer_is_an_error_not_development_mode(paths: WorkspacePat
     paths.ensure()
     current_pointer(paths).symlink_to("nowhere")
     assert refusal(paths) == "release_missing"
+
+
+@pytest.mark.parametrize("obstacle", ["a file", "a loop of links"])
+def test_releases_that_cannot_be_seen_are_an_error_not_development_mode(
+    paths: WorkspacePaths, signer: KeyFileSigner, obstacle: str
+) -> None:
+    """What a missing permission does as well; tests run as root, whom permissions do not stop."""
+    release(paths, signer)
+    before = fingerprint(paths)
+    shutil.rmtree(paths.releases)
+    if obstacle == "a file":
+        paths.releases.touch()
+    else:
+        paths.releases.symlink_to(paths.releases)
+    assert refusal(paths) == "release_unreadable"
+    assert fingerprint(paths) != before
+    with pytest.raises(ConfigError):
+        revision_in_force(paths)
 
 
 def test_activate_refuses_what_would_not_load(paths: WorkspacePaths, signer: KeyFileSigner) -> None:
