@@ -1,5 +1,6 @@
 """``greffier config``: check, build, sign, show and compare workspaces."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from greffier.config.demo import write_schemas
 from greffier.config.diff import Change, diff
 from greffier.config.kept import kept_configuration
 from greffier.config.paths import WorkspacePaths
-from greffier.config.problems import Problem, printable
+from greffier.config.problems import ConfigError, Problem, printable
 from greffier.config.releases import load_release, revision_in_force
 from greffier.config.signing import fingerprint
 
@@ -46,7 +47,9 @@ def check(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> N
     problems = check_workspace(workspace)
     errors = sum(problem.severity == "error" for problem in problems)
     revision = "" if errors else build(workspace).revision
-    in_force = revision_in_force(WorkspacePaths(workspace))
+    in_force = ""
+    with contextlib.suppress(ConfigError):  # whoever writes the files need not be let into the gateway's state
+        in_force = revision_in_force(WorkspacePaths(workspace))
     if as_json:
         shown = [explicit(problem) for problem in problems]
         print_json({"ok": not errors, "revision": revision, "in_force": in_force, "problems": shown})

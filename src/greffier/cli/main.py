@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 import greffier
 from greffier.cli.output import Exit, fail
-from greffier.config.problems import UnknownOperator
+from greffier.config.problems import ConfigError
 
 PARTS = {
     "init": "init",
@@ -53,7 +53,7 @@ class Jobs(TyperGroup):
         """Run a command; none does anything in the name of somebody nobody knows."""
         try:
             return super().invoke(ctx)
-        except UnknownOperator as error:
+        except ConfigError as error:  # of a command that has no words of its own for it; an unknown operator, too
             fail(error.reason, error.remedy, code=Exit.CONFIG, as_json=ctx.meta[_AS_JSON])
         except OSError as error:
             if error.filename is None:  # no file of ours: a pipe that closed, which is click's business

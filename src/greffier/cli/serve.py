@@ -76,6 +76,8 @@ def reload(workspace: WorkspaceOption = Path()) -> None:
     try:
         pid = int(pid_file.read_text())
         os.kill(pid, signal.SIGHUP)
+    except PermissionError:
+        fail("the gateway runs as another user", "Run as that user.", code=Exit.UNAVAILABLE)
     except (OSError, ValueError):
         fail("no gateway is running for this workspace", "Start it: greffier serve", code=Exit.UNAVAILABLE)
     out.print(f"asked process {pid} to look for new configuration")
