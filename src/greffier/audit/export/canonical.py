@@ -200,7 +200,7 @@ def _act(event: Act, seq: int) -> Entry:
     if event.details.get("ok") is False:
         code = _FAILED.get(event.action, code)
     return Entry(
-        **_head(event, seq, code),
+        **_head(event, seq, code) | {"tenant": event.tenant or _text(event.details.get("tenant", ""))},
         action=event.action,
         result="failure" if event.details.get("ok") is False else "success",
         actor=event.actor,

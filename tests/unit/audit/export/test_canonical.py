@@ -10,7 +10,7 @@ from greffier.audit.export.entry import Entry
 from greffier.audit.export.ocsf import to_json as ocsf
 from greffier.config.checks.guardrails import TYPES
 from greffier.core.errors import Code
-from greffier.core.events import Outcome
+from greffier.core.events import Act, Outcome
 from greffier.testing.clock import ManualClock
 from greffier.testing.siem_events import EVENTS, FACTS, Rows
 
@@ -37,6 +37,16 @@ def test_everything_the_built_in_detectors_find_is_of_a_known_kind() -> None:
     assert not unknown
     attacks = {"prompt_injection", "jailbreak", "external_link", "untrusted_argument", "conversation_risk"}
     assert all(taxonomy.kind_of(kind).owasp and taxonomy.kind_of(kind).atlas for kind in attacks)
+
+
+def test_an_act_about_a_tenant_is_found_under_that_tenant() -> None:
+    journal = Rows()
+    act = Act(
+        id="evt_1", ts=1, action="restriction.enter", actor="person:ann", target="subject:x", details={"tenant": "acme"}
+    )
+    row = msgspec.structs.replace(journal.rows[0], data=msgspec.json.encode(act))
+    (entry,) = Canonicaliser("prod", journal, ManualClock()).entries(row)
+    assert entry.tenant == "acme"
 
 
 def test_an_outcome_takes_the_facts_of_its_admission(entries: dict[str, Entry]) -> None:
