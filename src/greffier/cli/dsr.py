@@ -408,13 +408,17 @@ def _changing(workspace: Path, request_id: str) -> Iterator[tuple[WorkspacePaths
     """A request that may still be changed.
 
     Raises:
-        NotAllowed: It is over.
+        Wrong: It is over.
     """
     paths = state_of(workspace)
     with open_office(paths) as office:
         request = office.requests.get(request_id)
         if request.state in {"done", "refused"}:
-            raise NotAllowed(f"the request is {request.state}")
+            raise Wrong(
+                f"the request is {request.state}",
+                "Open another: 'greffier dsr open'; a case is never changed.",
+                Exit.FAILED,
+            )
         yield paths, office, request
 
 

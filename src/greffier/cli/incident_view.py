@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from greffier.cli.output import out
 from greffier.governance.incidents.case import Incident
@@ -48,22 +47,26 @@ def print_incident(incident: Incident, now_ms: int) -> None:
 
 
 def print_register(incidents: Sequence[Incident], now_ms: int) -> None:
-    """The register as a table."""
-    table = Table(box=None)
-    for column in ("incident", "aware (UTC)", "title", "categories", "people", "notified", "state"):
-        table.add_column(column)
+    """The register, a few lines for each: what happened, its effects, what was done, who was told (GDPR Art. 33(5))."""
     for incident in incidents:
         line = register_line(incident, now_ms)
-        table.add_row(
-            incident.id,
-            line["aware_at"],
-            escape(incident.title),
-            ", ".join(name for name, standing in line["categories"].items() if standing != "excluded"),
-            "" if incident.subjects is None else str(incident.subjects),
-            ", ".join(line["notified"]) or "-",
-            incident.state,
-        )
-    out.print(table)
+        out.print(f"[bold]{incident.id}[/]  {escape(incident.title)}  ({incident.state})")
+        for name, value in (
+            ("aware", line["aware_at"]),
+            ("is", ", ".join(f"{name} ({standing})" for name, standing in line["categories"].items())),
+            (
+                "people",
+                "" if incident.subjects is None else f"{incident.subjects}, records {incident.records or 'unknown'}",
+            ),
+            ("data", ", ".join(line["data_categories"])),
+            ("effects", line["effects"]),
+            ("done", "; ".join(line["remedial_action"])),
+            ("cause", incident.root_cause),
+            ("told", ", ".join(line["notified"]) or "nobody"),
+            ("to tell", ", ".join(line["outstanding"])),
+        ):
+            if value:
+                out.print(f"  {name:<9} {value}", markup=False)
 
 
 def register_line(incident: Incident, now_ms: int) -> dict[str, Any]:

@@ -156,6 +156,11 @@ def test_a_narrow_terminal_shows_names_and_moments_whole(
         assert incident in shown
         assert "cra-vulnerability-notification" in shown
         assert "2026-11-21T08:00:00Z" in shown
+    run(paths, "classify", incident, "--category", "gdpr_breach", "--subjects", "12", "--consequences", "unwanted mail")
+    register = run(paths, "list", "--breaches").stdout
+    for said in (incident, "2026-11-20T08:00:00Z", "gdpr_breach (established)", "12, records unknown", "unwanted mail"):
+        assert said in register
+    assert "gdpr-authority" in register.partition("to tell")[2]
 
 
 def test_the_days_of_a_case_are_those_of_the_controller(paths: WorkspacePaths) -> None:
