@@ -110,6 +110,7 @@ FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
         "trace_id": "W3C trace id.",
         "peer": "Network address of the caller.",
         "data_classes": "Classes of data the request may hold, by its use case and by what the screen found.",
+        "ts_src": "`unsynchronised` or `unknown` while nobody vouched for the machine's clock; else left out.",
         "review": "What a person decided, where a screen held the request back.",
     },
     ReviewLine: {

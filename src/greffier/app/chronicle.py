@@ -11,7 +11,7 @@ from greffier.audit.ports import Journal, JournalUnavailable
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
-from greffier.core.clock import Clock, SystemClock
+from greffier.core.clock import Clock, SystemClock, TimeSource
 from greffier.core.events import Act
 from greffier.core.ids import new_id
 
@@ -74,6 +74,17 @@ async def chronicling(paths: WorkspacePaths, settings: AuditSettings) -> AsyncIt
         yield Chronicle(journal, SystemClock())
     finally:
         await journal.close()
+
+
+async def record_time_source(journal: Journal, clock: Clock, source: TimeSource, worker: int) -> None:
+    """Record that a worker saw the machine's clock lose or regain its synchronisation.
+
+    Raises:
+        JournalUnavailable: It cannot be recorded.
+    """
+    details: dict[str, str | int | bool] = {"worker": worker, "ts_src": source}
+    act = Act(id=new_id("evt"), ts=clock.wall_ms(), action="clock.change", actor=PLATFORM, details=details)
+    await journal.append(act)
 
 
 async def record_activation(journal: Journal, clock: Clock, snapshot: Snapshot, worker: int) -> None:

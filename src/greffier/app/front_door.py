@@ -8,15 +8,17 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST
 
 import greffier
-from greffier.app.chronicle import record_activation
+from greffier.app.chronicle import record_activation, record_time_source
 from greffier.app.plant import Plant
-from greffier.app.wiring import bounds_of, build_pipelines
+from greffier.app.timekeeping import time_source
+from greffier.app.wiring import bounds_of, build_pipelines, expiry_of
 from greffier.audit.copies import copy_warnings
 from greffier.audit.ports import JournalUnavailable
 from greffier.config.kept import keep_configuration
-from greffier.config.loading import fingerprint, load_snapshot
+from greffier.config.loading import NOT_VERIFIED, fingerprint, load_snapshot, outlived
 from greffier.config.problems import ConfigError
 from greffier.config.snapshot import Snapshot
+from greffier.core.context import RISK_CLASSES
 from greffier.core.errors import GreffierError
 from greffier.gateway.app import GatewayApp
 from greffier.guardrails.signature_packs import pack_ends, pack_warnings
@@ -44,6 +46,7 @@ class FrontDoor:
         self._draining = False
         self._retiring: set[asyncio.Task[None]] = set()
         self._counting: asyncio.Task[tuple[int, int]] | None = None
+        plant.freshness.time_source = time_source()
         pipelines = build_pipelines(plant, snapshot)
         plant.trust(snapshot)
         self.app = GatewayApp(pipelines, self, bounds=bounds_of(snapshot.workspace.server), clock=plant.clock)
@@ -94,6 +97,7 @@ class FrontDoor:
             self._show_journal()
             self._plant.metrics.flush()
             await self._look()
+            await self._look_at_clock()
 
     async def _look(self) -> None:
         """One look. The age of what is in force starts anew only when nothing speaks against it."""
@@ -103,11 +107,23 @@ class FrontDoor:
             self._keep(f"the workspace cannot be read: {error.strerror}")
             self._fingerprint = ""
             return
-        if seen != self._fingerprint:
-            self._fingerprint = seen
+        over = outlived(self._snapshot, self._plant.clock)
+        if over or seen != self._fingerprint:
+            self._fingerprint = "" if over else seen  # it is asked again until it is replaced, or the clock was wrong
             await self._reload()
         if not self._refused:
             self._plant.freshness.confirm()
+
+    async def _look_at_clock(self) -> None:
+        """Follow whether the machine's clock is synchronised; what changes is on record, as soon as it can be."""
+        seen = time_source()
+        freshness = self._plant.freshness
+        if seen == freshness.time_source:
+            return
+        freshness.time_source = seen
+        log.warning("the machine's clock is %s", seen)
+        with contextlib.suppress(JournalUnavailable):  # every record says it too
+            await record_time_source(self._plant.journal, self._plant.clock, seen, self._plant.worker)
 
     async def _reload(self) -> None:
         try:
@@ -118,7 +134,10 @@ class FrontDoor:
                 return
             pipelines = build_pipelines(self._plant, snapshot)
             await self._activate(snapshot)
-        except (ConfigError, GreffierError) as error:
+        except ConfigError as error:
+            self._keep(error.reason, unverified=error.code in NOT_VERIFIED)
+            return
+        except GreffierError as error:
             self._keep(error.reason)
             return
         except JournalUnavailable as error:
@@ -140,13 +159,15 @@ class FrontDoor:
             "configuration %s is in force, signed by %s", snapshot.revision[:16], snapshot.signed_by or "NOBODY"
         )
 
-    def _keep(self, refused: str) -> None:
-        """Stay with the snapshot in force, and say why in ``/healthz``, metrics and the log."""
+    def _keep(self, refused: str, *, unverified: bool = False) -> None:
+        """Stay with the snapshot in force, for as long as its bounds allow; ``/healthz``, metrics and log say why."""
         self._plant.metrics.reloaded("refused")
+        self._plant.freshness.doubt(unverified=unverified)
         if refused == self._refused:
             return
         self._refused = refused
-        log.error("a new configuration was refused, %s stays in force: %s", self._snapshot.revision[:16], refused)
+        revision = self._snapshot.revision[:16]
+        log.error("%s stays in force while its bounds allow, because nothing else may: %s", revision, refused)
 
     def _retire(self, providers: list[Provider]) -> None:
         """Close connections nobody needs any more, once every request that may still use them is over."""
@@ -170,7 +191,7 @@ class FrontDoor:
 
     @property
     def _expiry(self) -> Expiry:
-        return Expiry(self._plant.freshness, self._snapshot.workspace.max_snapshot_age_s)
+        return expiry_of(self._plant, self._snapshot)
 
     def _breakers(self) -> dict[str, str]:
         return {entry.deployment: entry.state for entry in self._plant.health.states()}
@@ -182,9 +203,12 @@ class FrontDoor:
         if not self._snapshot.signed_by:
             warnings.append("unsafe development mode: the configuration is not signed")
         if self._refused:
-            warnings.append(f"a newer configuration was refused: {self._refused}")
-        if self._expiry.passed():
-            warnings.append("the configuration could not be confirmed for longer than max_snapshot_age_s")
+            warnings.append(f"the configuration in force cannot be confirmed: {self._refused}")
+        expiry = self._expiry
+        refused = {risk: ruling for risk in RISK_CLASSES if (ruling := expiry.refusal(risk)) is not None}
+        warnings += [f"{risk} risk is refused: {ruling.reason}" for risk, ruling in refused.items()]
+        if expiry.time_source != "synchronised":
+            warnings.append(f"the machine's clock is {expiry.time_source}; records say so (ts_src)")
         if keys.error:
             warnings.append(f"the key store is out of reach for {keys.age_s:.0f} s: {keys.error}")
         warnings += copy_warnings(self._plant.paths.copies, self._snapshot.workspace.copies)

@@ -96,9 +96,8 @@ class Plant:
         self._reader = open_reader(paths)
         self.content = open_content(paths)
         self.reviews = open_reviews(paths)
-        self.directory = KeyDirectory(
-            open_keys(paths), clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s
-        )
+        self._keys = open_keys(paths)
+        self.directory = KeyDirectory(self._keys, clock, poll_s=identity.key_poll_s, outage_s=identity.key_outage_s)
         pseudonym_key = load_or_create_key(paths.secrets / "pseudonym.key")
         self.pseudonyms = Pseudonyms(pseudonym_key)
         self.references = References(pseudonym_key)
@@ -139,6 +138,7 @@ class Plant:
     async def close(self) -> None:
         """Release everything, the journal last, so that whatever ends on the way is still recorded."""
         await self.directory.close()
+        await asyncio.to_thread(self._keys.close)
         await self.standing.close()
         self._privacy.close()
         await self.issuer_keys.close()
@@ -147,6 +147,7 @@ class Plant:
         await self.own_detectors.close()
         await self.limits.close()
         self.reviews.close()
+        await asyncio.to_thread(self.content.close)
         await self.journal.close()
         self.metrics.flush()
         self._reader.close()

@@ -70,7 +70,7 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
             release=snapshot.signed_by or UNSIGNED,
             reference=plant.references,
         ),
-        expiry=Expiry(plant.freshness, workspace.max_snapshot_age_s),
+        expiry=expiry_of(plant, snapshot),
     )
     extra_parameters = frozenset(p for d in snapshot.deployments.values() for p in d.extra_parameters)
     caller = Caller(providers, plant.health, workspace.server.request_timeout_s)
@@ -101,6 +101,13 @@ def build_pipelines(plant: Plant, snapshot: Snapshot) -> Pipelines:
         known=entrance.known,
         extra_parameters=extra_parameters,
     )
+
+
+def expiry_of(plant: Plant, snapshot: Snapshot) -> Expiry:
+    """For how long a snapshot may serve without being confirmed."""
+    workspace = snapshot.workspace
+    development = not snapshot.signed_by
+    return Expiry(plant.freshness, workspace.in_force, max_age_s=workspace.max_snapshot_age_s, development=development)
 
 
 def recall_spend(plant: Plant, snapshot: Snapshot, spent: Iterable[SpendEntry]) -> None:

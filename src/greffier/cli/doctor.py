@@ -20,6 +20,7 @@ from rich.markup import escape
 from greffier.adapters.providers.build import BadDeployment, build_provider
 from greffier.app.reaching import look_outside
 from greffier.app.stores import open_reader
+from greffier.app.timekeeping import time_source
 from greffier.audit.ports import JournalUnavailable
 from greffier.cli.output import Exit, JsonOption, out, print_json
 from greffier.config.loading import load_snapshot
@@ -60,7 +61,7 @@ def doctor(
 
     Connects to the servers of models, of shared limits and of identity providers, and asks them nothing but that.
     """
-    findings = [*_installation(), *_workspace(workspace, offline=offline)]
+    findings = [*_installation(), *_clock(), *_workspace(workspace, offline=offline)]
     if as_json:
         print_json([msgspec.to_builtins(finding) for finding in findings])
     else:
@@ -91,6 +92,16 @@ def _installation() -> Iterator[Finding]:
         yield Finding(
             "embedded engine", "warning", "not installed", "pip install 'greffier[local]', if the workspace uses it."
         )
+
+
+def _clock() -> Iterator[Finding]:
+    source = time_source()
+    if source == "synchronised":
+        yield Finding("clock", "ok", "synchronised")
+        return
+    said = "not synchronised" if source == "unsynchronised" else "nobody can say whether it is synchronised"
+    remedy = "Run an NTP client (chrony, systemd-timesyncd); or set in_force.unsynchronised_clock: mark."
+    yield Finding("clock", "warning", f"{said}: a signed configuration refuses high risk", remedy)
 
 
 def _workspace(root: Path, *, offline: bool) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from greffier.config.bundle import build
@@ -13,6 +14,25 @@ from greffier.config.releases import current_pointer, load_release, release_in_f
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import Clock, SystemClock
 
+NOT_VERIFIED = frozenset(
+    {
+        "unsigned",
+        "signature_invalid",
+        "signature_untrusted",
+        "signature_unexpected",
+        "trust_invalid",
+        "release_mismatch",
+        "release_outlived",
+    }
+)
+"""Codes of a `ConfigError` that say: what should be in force is not what somebody trusted has signed for this day."""
+
+
+def outlived(snapshot: Snapshot, clock: Clock) -> bool:
+    """Whether the last day on which a configuration may serve has passed (UTC)."""
+    last = snapshot.workspace.valid_until
+    return last is not None and datetime.fromtimestamp(clock.wall_ms() / 1000, UTC).date() > date.fromisoformat(last)
+
 
 def load_snapshot(paths: WorkspacePaths, clock: Clock | None = None) -> Snapshot:
     """Load the configuration in force.
@@ -23,7 +43,18 @@ def load_snapshot(paths: WorkspacePaths, clock: Clock | None = None) -> Snapshot
     Raises:
         ConfigError: There is nothing that may be served; the reason and the remedy are in it. Never a fallback.
     """
-    now_ms = (clock or SystemClock()).wall_ms()
+    clock = clock or SystemClock()
+    snapshot = _load(paths, clock.wall_ms())
+    if outlived(snapshot, clock):
+        raise ConfigError(
+            "release_outlived",
+            f"The configuration was valid until {snapshot.workspace.valid_until}.",
+            "Have it approved again: set valid_until in greffier.yaml, then 'greffier config build --sign'.",
+        )
+    return snapshot
+
+
+def _load(paths: WorkspacePaths, now_ms: int) -> Snapshot:
     if release_in_force(paths):
         bundle, signed_by = load_release(paths)
         return compile_snapshot(bundle, signed_by=signed_by, now_ms=now_ms)

@@ -29,6 +29,22 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     max_concurrent_requests: Annotated[int, Meta(ge=1)] = 2048
 
 
+class InForceSettings(Settings, frozen=True, kw_only=True):
+    """How long requests are answered while what they are answered by is in doubt; bounds can only be shortened.
+
+    ``stale_*_s``: nobody could confirm that the configuration in force is the one that should be.
+    ``unverified_minimal_s``: what should be in force has no good signature, or ``valid_until`` has passed; high and
+    limited risk are refused at once then. ``unsynchronised_clock``: whether high risk is refused while the machine's
+    clock is not synchronised, or the record only says so; an unsigned configuration only says so.
+    """
+
+    stale_high_s: Annotated[int, Meta(ge=10, le=300)] = 300
+    stale_limited_s: Annotated[int, Meta(ge=10, le=3600)] = 3600
+    stale_minimal_s: Annotated[int, Meta(ge=10, le=86_400)] = 86_400
+    unverified_minimal_s: Annotated[int, Meta(ge=0, le=900)] = 900
+    unsynchronised_clock: Literal["deny_high", "mark"] = "deny_high"
+
+
 class DataClassSettings(Settings, frozen=True, kw_only=True):
     """A class of data that findings, use cases and deployments refer to."""
 
@@ -103,7 +119,8 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     """``greffier.yaml``.
 
     ``unsafe_development_mode`` lets an unsigned bundle run. It is announced at every start, in ``/healthz`` and in each
-    record, and has no place in production. ``bundle_keys``: SHA-256 fingerprints of the keys a release is expected to
+    record, and has no place in production. ``valid_until``: last day (UTC, ``YYYY-MM-DD``) on which the configuration
+    may serve, as its approvers said. ``bundle_keys``: SHA-256 fingerprints of the keys a release is expected to
     be signed with; it narrows what the gateway's own trusted keys allow, and grants nothing.
     """
 
@@ -112,6 +129,8 @@ class WorkspaceSettings(Settings, frozen=True, kw_only=True):
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] = "EUR"
     unsafe_development_mode: bool = False
     max_snapshot_age_s: Annotated[int, Meta(ge=60)] | None = None
+    valid_until: Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-1][0-9]-[0-3][0-9]$")] | None = None
+    in_force: InForceSettings = InForceSettings()
     bundle_keys: tuple[str, ...] = ()
     tenants: dict[Identifier, TenantSettings]
     data_classes: dict[Identifier, DataClassSettings] = msgspec.field(default_factory=default_data_classes)

@@ -1,7 +1,10 @@
 """Time, as a collaborator that tests can replace."""
 
 import time
-from typing import Protocol
+from typing import Literal, Protocol
+
+TimeSource = Literal["synchronised", "unsynchronised", "unknown"]
+"""Whether the machine's clock is kept in step with the world's (NTP, PTP); ``unknown`` where nobody can say."""
 
 
 class Clock(Protocol):

@@ -127,6 +127,7 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 RiskClass = Literal["minimal", "limited", "high"]
+RISK_CLASSES: tuple[RiskClass, ...] = ("high", "limited", "minimal")
 
 
 class Obligations(msgspec.Struct, frozen=True):

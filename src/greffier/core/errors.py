@@ -80,6 +80,7 @@ class Code(StrEnum):
     # evidence and configuration
     JOURNAL_UNAVAILABLE = "journal_unavailable"
     SNAPSHOT_EXPIRED = "snapshot_expired"
+    CLOCK_UNSYNCHRONISED = "clock_unsynchronised"
     RECORD_NOT_FOUND = "record_not_found"
 
 
@@ -193,6 +194,9 @@ REFUSALS: dict[Code, Refusal] = {
     ),
     Code.SNAPSHOT_EXPIRED: _refusal(
         503, "The configuration in force is too old; the operator must restore it.", retry=True
+    ),
+    Code.CLOCK_UNSYNCHRONISED: _refusal(
+        503, "The operator must synchronise the machine's clock (NTP); see 'greffier doctor'.", retry=True
     ),
     Code.RECORD_NOT_FOUND: _refusal(404, "Check the request id; it is in the x-request-id header of the answer."),
 }

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from greffier.core.clock import TimeSource
 from greffier.core.context import RiskClass
 
 EVENT_VERSION = 1
@@ -83,7 +84,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RequestFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Who asked, for what, under which rules: the skeleton shared by admission and outcome."""
+    """Who asked, for what, under which rules: the skeleton shared by admission and outcome.
+
+    ``ts_src`` is left out while the machine's clock was synchronised.
+    """
 
     actor: str = ""
     actor_type: str = ""
@@ -116,6 +120,7 @@ class RequestFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     peer: str = ""
     data_classes: tuple[str, ...] = ()
     review: ReviewLine | None = None
+    ts_src: TimeSource = "synchronised"
 
 
 class Admission(Event, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", tag="admission"):

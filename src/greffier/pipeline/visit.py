@@ -180,6 +180,8 @@ class Entrance(msgspec.Struct, frozen=True):
         """
         if self.expiry.passed():
             enforce_now(visit.trail, Point.IN_FORCE, lambda: EXPIRED)
+        if self.expiry.time_source != "synchronised":
+            visit.trail.learn(ts_src=self.expiry.time_source)
         context = await enforce(visit.trail, Point.AUTHENTICATE, self.authenticators.authenticate(arrival))
         visit.identified(context)
         return context
@@ -202,6 +204,9 @@ class Entrance(msgspec.Struct, frozen=True):
             ask = msgspec.structs.replace(ask, subject=reference)
         grant = enforce_now(visit.trail, Point.AUTHORIZE, lambda: self.policy.authorize(context, ask))
         visit.trail.learn(action=ask.action, **grant_facts(grant))
+        doubtful = self.expiry.refusal(grant.risk_class)
+        if doubtful is not None:
+            enforce_now(visit.trail, Point.IN_FORCE, lambda: doubtful)
         return grant
 
     def permit_data(self, visit: Visit, grant: Grant, found: tuple[str, ...]) -> None:

@@ -16,6 +16,10 @@ class ManualClock:
         """Seconds since an arbitrary start."""
         return self._monotonic
 
+    def set_wall(self, wall_ms: int) -> None:
+        """Set the calendar; what has passed stays as it is."""
+        self._wall_ms = float(wall_ms)
+
     def advance(self, seconds: float) -> None:
         """Let time pass on both clocks."""
         self._wall_ms += seconds * 1000

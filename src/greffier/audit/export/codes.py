@@ -189,6 +189,7 @@ REFUSED: dict[Code, str] = {
             _C.GUARDRAIL_UNAVAILABLE,
             _C.NO_HEALTHY_DEPLOYMENT,
             _C.SNAPSHOT_EXPIRED,
+            _C.CLOCK_UNSYNCHRONISED,
         ),
         "GW-5001",
     ),

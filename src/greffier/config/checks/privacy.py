@@ -1,6 +1,7 @@
-"""Checks of what concerns data protection: consent, retention, the controller's time zone."""
+"""Checks of what concerns data protection: consent, retention, the controller's time zone, how long it all holds."""
 
 from collections.abc import Collection, Iterator
+from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from greffier.config.checks.references import environment, exists
@@ -18,9 +19,20 @@ def check_privacy(sources: Sources) -> Iterator[Problem]:
     for place in sources.use_cases.values():
         yield from _consent(place)
     if sources.settings is not None:
+        yield from _valid_until(sources.settings)
         yield from _timezone(sources.settings)
         yield from _retention(sources.settings, sources)
         yield from _recipients(sources.settings, sources)
+
+
+def _valid_until(place: Located[WorkspaceSettings]) -> Iterator[Problem]:
+    last = place.value.valid_until
+    try:
+        date.fromisoformat(last or "2026-01-01")
+    except ValueError:
+        yield place.problem(
+            ("valid_until",), "wrong_value", f"There is no day {quoted(last)}.", "Write it as YYYY-MM-DD."
+        )
 
 
 def _consent(place: Located[UseCaseSettings]) -> Iterator[Problem]:
