@@ -24,8 +24,8 @@ class AuditSettings(Settings, frozen=True, kw_only=True):
 
     ``seal_interval_ms``: how often new events are sealed under a signed checkpoint.
     ``commit_interval_ms``: how long to gather events for one commit; 0 commits at once at low load and gathers for up
-    to three milliseconds under load. ``spool_*_s``: how
-    long requests of a risk class may go on when PostgreSQL cannot be written (0 refuses at once); high-risk ones never.
+    to five milliseconds under load. ``spool_*_s``: how long requests of a risk class may go on when the journal cannot
+    be written (0 refuses at once); high-risk ones never.
     """
 
     origin: str = "greffier.local/log"

@@ -27,8 +27,8 @@ class StorageSettings(Settings, frozen=True, kw_only=True):
     ``url``: where PostgreSQL (15 or newer) is, with the user that gateways connect as; a libpq connection string, in
     which several hosts may stand. ``admin_url``: the same database as the owner of the tables, for ``greffier db``;
     gateways need neither the reference nor the right. ``pool_size``: most connections that each store of a worker
-    holds, besides the journal's one. ``spool_mb``: how much evidence a worker keeps on its own disk while the database
-    is out of reach. ``content_root``: where the root key of captured content is, if not in a file.
+    holds, besides the journal's one. ``spool_mb``: how much evidence a worker keeps on its own disk while the journal
+    cannot be written. ``content_root``: where the root key of captured content is, if not in a file.
     """
 
     url: SecretRef | None = None

@@ -12,6 +12,7 @@ The inter-process lock does more than order the writers: SQLite copies the WAL b
 pages), and so no checkpoint ever runs beside another connection's commit (see `greffier.storage.engine`).
 """
 
+import queue
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -36,12 +37,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from greffier.audit.ports import JournalUnavailable, Sequenced
+from greffier.audit.ports import JournalState, JournalUnavailable, Sequenced
 from greffier.audit.settings import AuditSettings
 from greffier.config.paths import WorkspacePaths
+from greffier.storage.bridging import LOOK_S, Bridge, row_of
 from greffier.storage.engine import Writers, sqlite_engine, sqlite_reader
 from greffier.storage.filing import well_filed
 from greffier.storage.group_commit import GroupCommit, Pending, Row
+from greffier.storage.spool import Kept
 
 metadata = MetaData()
 events = Table(
@@ -62,6 +65,7 @@ _DATA = cast(events.c.data, LargeBinary)
 _LABELS = tuple(column for column in events.c if column.name != "data")
 
 _ROWS_PER_STATEMENT = 64
+_ROWS_PER_CHUNK = 500  # of a spool
 _RETRY_S = 0.002  # we poll a foreign lock ourselves: SQLite's busy handler would write for callers refused meanwhile
 
 _REASONS = {
@@ -96,9 +100,22 @@ def _unavailable(error: sqlite3.Error) -> JournalUnavailable:
 
 
 class SqliteJournal(GroupCommit):
-    """Journal port on SQLite. Refuses when it cannot write, whatever the risk class (ADR 0002)."""
+    """Journal port on SQLite. One object per worker and event loop."""
 
-    def __init__(self, path: Path, settings: AuditSettings) -> None:
+    def __init__(
+        self, path: Path, settings: AuditSettings, spools: Path | None = None, spool_bytes: int = 1 << 28
+    ) -> None:
+        """Open the file, which is made where there is none, and take over what dead workers spooled.
+
+        Args:
+            path: The file.
+            settings: Timeouts, and how long each risk class may go on without the file (ADR 0135).
+            spools: Folder for what may wait while the file cannot be written; None refuses everything meanwhile.
+            spool_bytes: How large this worker's spool may grow.
+
+        Raises:
+            JournalUnavailable: The file or the folder cannot be used.
+        """
         super().__init__(settings)
         self._path = path
         try:
@@ -113,7 +130,13 @@ class SqliteJournal(GroupCommit):
             raise JournalUnavailable(f"the journal cannot be opened ({error})") from error
         self._connection: PoolProxiedConnection | None = None
         self._identity = (0, 0)
+        self._locked_since: float | None = None
+        self._bridge = Bridge("the journal", settings, spools, spool_bytes, self._answer)
         self._writer.start()
+
+    def state(self) -> JournalState:
+        """See the port."""
+        return self._bridge.state()
 
     def _write(self) -> None:
         backlog: list[Pending] = []
@@ -121,43 +144,100 @@ class SqliteJournal(GroupCommit):
         while not (stopping and not backlog):
             if backlog:
                 time.sleep(_RETRY_S)
-            else:
-                first = self._queue.get()
-                if first is None:
-                    stopping = True
-                    continue
-                backlog.append(first)
-                if self._pace.delay:
-                    time.sleep(self._pace.delay)
+            elif self._wait(backlog):
+                stopping = True
+                continue
             with self._writers.alone():
                 stopping = self._drain(backlog) or stopping
                 batch = [pending for pending in backlog if not pending.withdrawn]
                 backlog = self._commit(batch, final=stopping)
+                if self._bridge.busy:
+                    self._bridge.catch_up(_ROWS_PER_CHUNK, self._resend, self._send)
         with self._writers.alone():
             self._disconnect()
             self._engine.dispose()
         self._writers.close()
+        self._bridge.close()
+
+    def _wait(self, backlog: list[Pending]) -> bool:
+        """Wait for an event, or only for a moment while something waits to be sent; True when it is being closed."""
+        try:
+            first = self._queue.get(timeout=LOOK_S if self._bridge.busy else None)
+        except queue.Empty:
+            return False
+        if first is None:
+            return True
+        backlog.append(first)
+        if self._pace.delay:
+            time.sleep(self._pace.delay)
+        return False
 
     def _commit(self, batch: list[Pending], *, final: bool) -> list[Pending]:
         """Write a batch and wake its waiters; return what must be tried again because a foreign lock was held."""
         if not batch:
             return []
+        if self._bridge.outage is not None:
+            reached = self._bridge.outage.ended is not None
+            self._bridge.span(batch, (lambda high: self._tried([one.row for one in high])) if reached else None)
+            return []
         failure: JournalUnavailable | None = None
         try:
             self._insert([pending.row for pending in batch])
-        except sqlite3.Error as error:
-            if _primary(error) in _RETRY and not final:
+        except (sqlite3.Error, DBAPIError, OSError) as error:
+            if isinstance(error, sqlite3.Error) and _primary(error) in _RETRY and not final and not self._given_up():
                 return batch
-            self._disconnect()  # a fresh connection notices a mended disk
-            failure = _unavailable(error)
-        except DBAPIError as error:
-            failure = _unavailable(_driver_error(error))
-        except OSError as error:
-            self._disconnect()
-            failure = JournalUnavailable(f"the journal file cannot be reached ({error})")
+            failure = self._lost(error)
+        self._locked_since = None
         self._pace.committed(len(batch))
-        self._answer(batch, failure)
+        if failure is not None and self._bridge.spools:
+            self._bridge.begin(str(failure))
+            self._bridge.keep(batch)
+        else:
+            self._answer(batch, failure)
         return []
+
+    def _lost(self, error: sqlite3.Error | DBAPIError | OSError) -> JournalUnavailable:
+        self._disconnect()  # a fresh connection notices a mended disk
+        if isinstance(error, OSError):
+            return JournalUnavailable(f"the journal file cannot be reached ({error})")
+        return _unavailable(_driver_error(error) if isinstance(error, DBAPIError) else error)
+
+    def _given_up(self) -> bool:
+        """Whether a foreign lock has been waited for so long that a spool must do, while there is time for it."""
+        if self._locked_since is None:
+            self._locked_since = time.monotonic()
+        return self._bridge.spools and time.monotonic() - self._locked_since > self._timeout / 2
+
+    # --- during an outage, and after it
+
+    def _tried(self, rows: list[Row]) -> str | None:
+        """Insert rows; why they could not be, or None."""
+        try:
+            self._insert(rows)
+        except (sqlite3.Error, DBAPIError, OSError) as error:
+            return str(self._lost(error))
+        return None
+
+    def _send(self, chunk: list[Kept]) -> str | None:
+        return self._tried([row_of(kept.data) for kept in chunk])
+
+    def _resend(self, chunk: list[Kept]) -> str | None:
+        """Insert what the file does not have yet. Nobody else writes meanwhile: this worker has the turn."""
+        rows = [row_of(kept.data) for kept in chunk]
+        try:
+            known = self._known({row[4] for row in rows})
+        except (sqlite3.Error, DBAPIError, OSError) as error:
+            return str(self._lost(error))
+        fresh = [row for row in rows if row[0] not in known]
+        return self._tried(fresh) if fresh else None
+
+    def _known(self, requests: set[str]) -> set[str]:
+        """Identifiers of the events that the file has of some requests."""
+        marks = ",".join("?" * len(requests))
+        found = self._connected().execute(f"SELECT id FROM event WHERE request_id IN ({marks})", list(requests))  # noqa: S608
+        return {identifier for (identifier,) in found}
+
+    # --- the file
 
     def _insert(self, rows: list[Row]) -> None:
         connection = self._connected()

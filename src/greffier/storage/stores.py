@@ -155,14 +155,16 @@ class Alone:
 class SqliteStores:
     """Files in the workspace's state folder."""
 
-    def __init__(self, paths: WorkspacePaths, root: RootKey) -> None:
+    def __init__(self, paths: WorkspacePaths, root: RootKey, spool_bytes: int = 1 << 28) -> None:
         self._paths = paths
+        self._spool_bytes = spool_bytes
         self._root = root
 
     def journal(self, settings: AuditSettings, *, spooled: bool = False) -> Journal:
-        """See `Stores`. Never spooled: to the same disk, a spool would promise nothing (ADR 0002)."""
-        del spooled
-        return SqliteJournal(self._paths.journal_db, settings)
+        """See `Stores`. A spool helps where the file cannot be written and the disk can (ADR 0135)."""
+        return SqliteJournal(
+            self._paths.journal_db, settings, self._paths.spool if spooled else None, self._spool_bytes
+        )
 
     def reader(self) -> Reader:
         """See `Stores`."""
@@ -223,7 +225,7 @@ def open_stores(paths: WorkspacePaths, settings: StorageSettings, url: str | Non
         StoresUnavailable: The database cannot be used.
     """
     if url is None:
-        return SqliteStores(paths, root)
+        return SqliteStores(paths, root, settings.spool_mb << 20)
     return cast("Stores", _postgres("stores").PostgresStores(paths, settings, url, root))
 
 

@@ -70,11 +70,12 @@ def _models() -> str:
     return f"{head}  external:\n{settings}{more}models:\n{models}{names}"
 
 
-def write_workspace(folder: Path, *, settings: str = "", use_case: str = "") -> Path:
+def write_workspace(folder: Path, *, settings: str = "", use_case: str = "", risk: str = "limited") -> Path:
     """Write the workspace, with more lines in ``greffier.yaml`` and in the use case."""
+    text_of_use_case = USE_CASE.replace("MODELS", ", ".join(FAULTY)).replace("limited", risk)
     for name, text in {
         "greffier.yaml": SETTINGS + settings,
-        "use_cases/assistant.yaml": USE_CASE.replace("MODELS", ", ".join(FAULTY)) + use_case,
+        "use_cases/assistant.yaml": text_of_use_case + use_case,
         "policies/access.yaml": POLICIES,
         "models/models.yaml": _models(),
     }.items():

@@ -27,8 +27,14 @@ class Line:
     def __init__(self, connection: "psycopg.Connection[Any]") -> None:
         self._connection = connection
         self.writer = new_id("line")
-        self.numbered = 0
+        self._numbered = 0
         self._busy_since = 0.0
+
+    def numbers(self, count: int) -> list[int]:
+        """Numbers for events that were not sent before."""
+        first = self._numbered + 1
+        self._numbered += count
+        return list(range(first, first + count))
 
     def append(self, writer: str, numbers: list[int], rows: list[Row]) -> None:
         """Return once the events are committed. Events of a number that the database has of this writer are left out.
