@@ -22,6 +22,7 @@ from greffier.app.early import Early, fork_early
 from greffier.app.following import following_erasures
 from greffier.app.privacy_desk import replay_erasures
 from greffier.app.processes import http_url, raise_file_limit
+from greffier.app.reconciling import missing, set_aside
 from greffier.app.retention import InForce, retention
 from greffier.app.sealing import sealing
 from greffier.app.shipping import shipping
@@ -32,6 +33,7 @@ from greffier.app.worker import environment, prepare, run
 from greffier.audit.copies import CopyUnavailable
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.audit.sinks import SinkUnavailable
+from greffier.audit.tiles import BadLog
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.governance.incidents.ports import IncidentsUnavailable
@@ -303,6 +305,7 @@ async def _supervise(
         workers = [Worker(number, options, listener, metrics, early[number]) for number in range(options.workers)]
         stopping = _on_signals(workers)
         chronicle = await stack.enter_async_context(chronicling(paths, snapshot.workspace.audit))
+        await asyncio.to_thread(_refuse_lacking, paths)
         await asyncio.to_thread(take_over, paths)
         # Before the sealer, so that it ends after it: the stop and the last events still reach the sinks.
         await stack.enter_async_context(shipping(paths, snapshot, metrics))
@@ -331,6 +334,27 @@ async def _supervise(
             for name in ("address", "pid"):
                 (paths.run / name).unlink(missing_ok=True)
             await chronicle.stopped()
+
+
+def _refuse_lacking(paths: WorkspacePaths) -> None:
+    """Refuse to serve from restored stores that lack what people did since.
+
+    Raises:
+        StartFailed: They do.
+    """
+    try:
+        lacking = sum(len(one.open) for one in missing(paths))
+    except BadLog as error:
+        said = f"it cannot be told whether the stores lack anything that is on record: {error}"
+        if set_aside(paths):
+            raise StartFailed(f"{said}; mend the log that the restore set aside in {paths.replaced}") from error
+        log.critical("%s", said)  # as whenever the log is damaged: nothing is sealed, and requests go on
+        return
+    if lacking:
+        raise StartFailed(
+            f"{lacking} act(s) of people are on record and no longer in the stores, which were restored from a copy: "
+            "'greffier restore missing' names them, 'greffier restore enter' and 'settle' put them in order"
+        )
 
 
 def _on_signals(workers: list[Worker]) -> asyncio.Event:

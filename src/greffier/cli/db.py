@@ -12,6 +12,7 @@ import typer
 
 from greffier.adapters.secrets.references import SecretMissing
 from greffier.adapters.signers.checkpoint_file import known_verifiers
+from greffier.app.reconciling import missing
 from greffier.app.recording import record_act
 from greffier.app.retention import forget_configurations
 from greffier.app.stores import administration_of
@@ -167,7 +168,7 @@ def restore(
         database = administration_of(paths)
         if database is not None:
             _load(database, folder / _DUMP)
-        aside = paths.state / "replaced" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        aside = paths.replaced / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         names = put_back(paths, folder, aside)
         if keys is not None and database is not None:
             database.load_keys(keys)
@@ -175,12 +176,20 @@ def restore(
             if paths.content_keys_db.exists():
                 paths.content_keys_db.rename(aside / paths.content_keys_db.name)
             copy_database(keys, paths.content_keys_db)
-        record_act(paths, "db.restore", str(folder.resolve()), details={"files": len(names)})
+        lacking = [act for one in missing(paths) for act in one.open]
+        details: dict[str, str | int | bool] = {"files": len(names), "acts_missing": len(lacking)}
+        record_act(paths, "db.restore", str(folder.resolve()), details=details)
     if as_json:
-        print_json({"restored": names, "aside": str(aside)})
+        print_json({"restored": names, "aside": str(aside), "acts_missing": len(lacking)})
     else:
         out.print(f"put back {', '.join(names)}; what stood there is in {aside}", markup=False)
         out.print("check it with 'greffier audit verify' before you serve from it")
+        if lacking:
+            err.print(
+                f"warning: {len(lacking)} act(s) of people since then are on record and no longer in the stores; the "
+                "gateway does not start before 'greffier restore missing' names none",
+                markup=False,
+            )
 
 
 @app.command()

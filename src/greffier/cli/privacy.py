@@ -222,7 +222,10 @@ def hold_place(
             expires_ms=now + days * _DAY_MS,
         )
         with open_office(paths) as office:
-            record_act(paths, "hold.place", f"hold:{hold.id}", reason=reason, details={"tenant": tenant, "days": days})
+            details: dict[str, str | int | bool] = {"tenant": tenant, "days": days}
+            about = {"subject": hold.subject, "use_case": hold.use_case, "request": hold.request_id}
+            details |= {name: value for name, value in about.items() if value}
+            record_act(paths, "hold.place", f"hold:{hold.id}", reason=reason, details=details)
             office.holds.place(hold)
     _show_holds([hold], as_json)
 

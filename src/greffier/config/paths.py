@@ -26,6 +26,11 @@ class WorkspacePaths:
         return self.state / "journal.db"
 
     @property
+    def replaced(self) -> Path:
+        """What restores set aside, a folder each; their logs say what the restored stores lack."""
+        return self.state / "replaced"
+
+    @property
     def spend_db(self) -> Path:
         """What was spent per day (SQLite); apart from the API keys because it is written every second."""
         return self.state / "spend.db"
@@ -52,7 +57,7 @@ class WorkspacePaths:
 
     @property
     def spool(self) -> Path:
-        """Evidence that waits for PostgreSQL while it is out of reach, a file per worker."""
+        """Evidence that waits while the journal cannot be written, a file per worker."""
         return self.state / "spool"
 
     @property
