@@ -203,7 +203,7 @@ class FrontDoor:
         if not self._snapshot.signed_by:
             warnings.append("unsafe development mode: the configuration is not signed")
         if self._refused:
-            warnings.append(f"the configuration in force cannot be confirmed: {self._refused}")
+            warnings.append(f"what should be in force was refused, its predecessor serves in bounds: {self._refused}")
         expiry = self._expiry
         refused = {risk: ruling for risk in RISK_CLASSES if (ruling := expiry.refusal(risk)) is not None}
         warnings += [f"{risk} risk is refused: {ruling.reason}" for risk, ruling in refused.items()]
