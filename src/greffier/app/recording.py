@@ -10,6 +10,9 @@ from greffier.core.clock import SystemClock
 from greffier.core.events import Act
 from greffier.core.ids import new_id
 
+_PATIENCE_MS = 10_000
+"""A person waits longer than a request for a store that is busy; what cannot be recorded does not happen."""
+
 
 def operator(paths: WorkspacePaths) -> str:
     """Who is at the command line; see `greffier.app.operators`.
@@ -57,7 +60,7 @@ def record_act(
 
 async def _append(paths: WorkspacePaths, act: Act) -> None:
     paths.ensure()
-    journal = open_journal(paths, AuditSettings())
+    journal = open_journal(paths, AuditSettings(append_timeout_ms=_PATIENCE_MS))
     try:
         await journal.append(act)
     finally:
