@@ -306,8 +306,25 @@ def test_a_late_notification_of_a_breach_says_why() -> None:
         sent(case, LAW, late, now)
     done = sent(case, LAW, msgspec.structs.replace(late, late_reason="the extent became clear on Monday"), now)
     assert deadlines(done, LAW, now)[0].state == "done_late"
+
+
+@pytest.mark.parametrize(
+    ("category", "clock"),
+    [("gdpr_breach", "gdpr-authority"), ("aia_serious", "aia-serious"), ("aia_death", "aia-death")],
+)
+def test_what_is_told_in_phases_is_on_time_with_the_first(category: str, clock: str) -> None:
+    case, now = incident(category), ms("2026-12-31T00:00:00Z")
+    first = sent(case, LAW, Report(clock=clock, at_ms=ms("2026-11-21T10:00:00Z"), receipt="1"), now)
+    whole = sent(first, LAW, Report(clock=clock, at_ms=ms("2026-12-30T10:00:00Z"), receipt="1b"), now)
+    assert [(one.state, one.receipt) for one in deadlines(whole, LAW, now)] == [("done", "1b")]
+    assert [report.receipt for report in whole.reports] == ["1", "1b"]
+
+
+def test_what_starts_another_clock_is_sent_once() -> None:
+    case, now = incident("nis2_significant"), ms("2026-11-23T09:00:00Z")
+    report = Report(clock="nis2-notification", at_ms=ms("2026-11-22T10:00:00Z"))
     with pytest.raises(NotPossible, match="already"):
-        sent(done, LAW, late, now)
+        sent(sent(case, LAW, report, now), LAW, report, now)
 
 
 @pytest.mark.parametrize(
