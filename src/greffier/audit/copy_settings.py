@@ -19,7 +19,9 @@ class CopySettings(Settings, frozen=True, kw_only=True):
     ``governance`` by whoever has the right to bypass it. ``retain_days``: how long each copy is locked.
     ``every_s``: how often a checkpoint is copied. ``records``: whether the records behind the hashes are copied too;
     they name people by reference and then stay as long as the lock. ``on_start``: what happens when the bucket is out
-    of reach or does not lock: ``refuse`` the start, or ``warn`` and go on.
+    of reach or does not lock: ``refuse`` the start, or ``warn`` and go on. ``addressing``: where the bucket's name
+    goes, into the ``path`` or, as a ``virtual_host``, before the host's name. ``session_token``: of temporary
+    credentials; keys and token in files are read again for every request, so renewing them is replacing the files.
     """
 
     kind: Literal["s3"] = "s3"
@@ -29,6 +31,8 @@ class CopySettings(Settings, frozen=True, kw_only=True):
     region: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}$")] = "us-east-1"
     access_key: SecretRef
     secret_key: SecretRef
+    session_token: SecretRef | None = None
+    addressing: Literal["path", "virtual_host"] = "path"
     tls: SinkTlsSettings = SinkTlsSettings()
     mode: Literal["compliance", "governance"] = "compliance"
     retain_days: Annotated[int, Meta(ge=1, le=36_500)]

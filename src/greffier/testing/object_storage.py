@@ -15,8 +15,10 @@ from botocore.config import Config
 
 BUCKET = "evidence"
 _PATIENCE_S = 60.0
-_SET_UP = 6  # actions before signatures are checked: a user, their key, their policy, the buckets
-_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
+_SET_UP = 10  # actions before signatures are checked: a user, a role, two assumptions of it, the buckets
+_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+_ROLE = "arn:aws:iam::123456789012:role/copier"
+_TRUST = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":"*"}]}'
 
 
 class ObjectStorage(msgspec.Struct, frozen=True):
@@ -25,6 +27,8 @@ class ObjectStorage(msgspec.Struct, frozen=True):
     url: str
     access_key: str
     secret_key: str
+    temporary: tuple[tuple[str, str, str], ...] = ()
+    """Key, secret and session token of sessions of a role with the same rights."""
 
     def client(self) -> Any:
         """A client that is not ours, with every right: what whoever stole the key could do."""
@@ -61,14 +65,18 @@ def _await(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def _set_up(url: str) -> ObjectStorage:
-    iam, s3 = _client("iam", url, "setup", "setup"), _client("s3", url, "setup", "setup")
+    iam, s3, sts = (_client(service, url, "setup", "setup") for service in ("iam", "s3", "sts"))
     iam.create_user(UserName="copier")
     key = iam.create_access_key(UserName="copier")["AccessKey"]
     iam.put_user_policy(UserName="copier", PolicyName="all", PolicyDocument=_POLICY)
+    iam.create_role(RoleName="copier", AssumeRolePolicyDocument=_TRUST)
+    iam.put_role_policy(RoleName="copier", PolicyName="all", PolicyDocument=_POLICY)
+    sessions = [sts.assume_role(RoleArn=_ROLE, RoleSessionName=f"copies-{n}")["Credentials"] for n in range(2)]
     s3.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
     s3.create_bucket(Bucket="unlocked")
     s3.list_buckets()
-    return ObjectStorage(url, key["AccessKeyId"], key["SecretAccessKey"])
+    temporary = tuple((one["AccessKeyId"], one["SecretAccessKey"], one["SessionToken"]) for one in sessions)
+    return ObjectStorage(url, key["AccessKeyId"], key["SecretAccessKey"], temporary)
 
 
 def _client(service: str, url: str, access_key: str, secret_key: str) -> Any:

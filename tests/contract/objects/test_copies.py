@@ -66,7 +66,7 @@ class Place:
         async def inside() -> T:
             client = HttpClient(Origin.parse(self.storage.url), timeouts=Timeouts(total_s=60.0), max_connections=8)
             credentials = Credentials(self.storage.access_key, self._secret)
-            store = S3Store(client, self.bucket, credentials, SystemClock().wall_ms, self._page)
+            store = S3Store(client, self.bucket, lambda: credentials, SystemClock().wall_ms, self._page)
             try:
                 return await work(store)
             finally:

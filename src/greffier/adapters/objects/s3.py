@@ -28,26 +28,33 @@ class Bucket(msgspec.Struct, frozen=True):
         prefix: Where in it, without slashes at either end.
         region: Its region, as it stands in signatures.
         mode: Of the lock.
+        in_path: Whether its name stands in the path; else the client's origin is the bucket's own host.
     """
 
     name: str
     prefix: str
     region: str
     mode: Literal["compliance", "governance"]
+    in_path: bool = True
 
 
 class S3Store:
-    """`LockedStore` behind the S3 API, addressed path-style. Asks for no right to delete or to lift a lock."""
+    """`LockedStore` behind the S3 API. Asks for no right to delete or to lift a lock."""
 
     def __init__(
-        self, client: HttpClient, bucket: Bucket, credentials: Credentials, clock: Callable[[], int], page: int = 1000
+        self,
+        client: HttpClient,
+        bucket: Bucket,
+        credentials: Callable[[], Credentials],
+        clock: Callable[[], int],
+        page: int = 1000,
     ) -> None:
         """Name the collaborators.
 
         Args:
             client: For the API's origin; closed with the store.
             bucket: Where to.
-            credentials: Whose.
+            credentials: Whose; asked for every request, because temporary ones are renewed. Raises `CopyUnavailable`.
             clock: Milliseconds since the epoch, for signatures.
             page: Most entries of a listing to ask for at a time.
         """
@@ -142,12 +149,13 @@ class S3Store:
         headers: Sequence[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> Exchange:
-        place = f"/{self._bucket.name}" if key is None else f"/{self._bucket.name}/{self._prefix}{key}"
+        bucket = f"/{self._bucket.name}" if self._bucket.in_path else ""
+        place = (bucket or "/") if key is None else f"{bucket}/{self._prefix}{key}"
         path, asked = encoded_path(place), encoded_query(query)
         origin = self._client.origin
         whole = encoded_path(origin.prefix) + path
         signed = signed_headers(
-            self._credentials,
+            self._credentials(),
             self._bucket.region,
             self._clock(),
             method,

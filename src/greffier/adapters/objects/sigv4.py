@@ -20,6 +20,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
     access_key: str
     secret_key: str
+    session_token: str = ""
 
     def __repr__(self) -> str:
         return f"Credentials({self.access_key})"
@@ -62,7 +63,8 @@ def signed_headers(  # noqa: PLR0917 - the parts of a request, in the order in w
     """
     moment = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
     digest = hashlib.sha256(body).hexdigest()
-    sent = sorted([*headers, ("x-amz-content-sha256", digest), ("x-amz-date", moment)])
+    token = [("x-amz-security-token", credentials.session_token)] if credentials.session_token else []
+    sent = sorted([*headers, *token, ("x-amz-content-sha256", digest), ("x-amz-date", moment)])
     lines = sorted([("host", host), *sent])
     names = ";".join(name for name, _ in lines)
     canonical = "\n".join(
