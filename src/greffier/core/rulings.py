@@ -62,6 +62,7 @@ class Deny(msgspec.Struct, frozen=True):
         findings: What was measured on the way.
         retry_after_s: Seconds after which a retry may succeed, if known.
         param: Request field at fault, if one is.
+        final: The same request can never succeed, even where its code says that a retry may.
     """
 
     code: Code
@@ -71,6 +72,7 @@ class Deny(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     retry_after_s: float | None = None
     param: str | None = None
+    final: bool = False
 
     @property
     def advice(self) -> str:

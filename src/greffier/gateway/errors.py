@@ -44,6 +44,7 @@ class Rendered(msgspec.Struct, frozen=True):
 def sentence(ruling: Deny) -> str:
     """The reason followed by the remedy, as callers read it."""
     reason = ruling.reason.rstrip()
+    reason = reason[:1].upper() + reason[1:]
     if reason and reason[-1] not in ".!?":
         reason += "."
     return f"{reason} {ruling.advice}".strip()
@@ -113,7 +114,7 @@ def render(dialect: Dialect, ruling: Deny, request_id: str) -> Rendered:
 
 def retry_headers(ruling: Deny) -> WireHeaders:
     """``x-should-retry: false`` on a final refusal, else ``retry-after`` and ``retry-after-ms``."""
-    if not REFUSALS[ruling.code].retry:
+    if ruling.final or not REFUSALS[ruling.code].retry:
         return [(b"x-should-retry", b"false")]
     seconds = _DEFAULT_RETRY_S if ruling.retry_after_s is None else max(0.0, ruling.retry_after_s)
     return [

@@ -22,6 +22,7 @@ _CODES = {
     "concurrent": Code.CONCURRENCY_LIMIT_EXCEEDED,
     "spend": Code.BUDGET_EXCEEDED,
 }
+_UNITS = {"tokens": " tokens", "spend": " millionths of the currency"}
 _WORDS = {
     "requests_per_minute": "requests per minute",
     "tokens_per_minute": "tokens per minute",
@@ -198,9 +199,10 @@ def _refusal(shortage: Shortage, amount: int) -> Deny:
             retry_after_s=_UNAVAILABLE_RETRY_S,
         )
     if shortage.retry_after_ms is None:
-        reason = f"The request may need up to {amount}, more than the {what} ever allows."
+        reason = f"The request may need up to {amount}{_UNITS.get(account.kind, '')}, more than the {what} ever allows."
         remedy = "Send a smaller request or lower max_tokens; waiting does not help."
-        return Deny(_CODES[account.kind], account.rule, reason, remedy)
+        final = account.limit > 0  # a worker without a share of a small ceiling speaks for itself only
+        return Deny(_CODES[account.kind], account.rule, reason, remedy, final=final)
     return Deny(
         _CODES[account.kind],
         account.rule,

@@ -51,6 +51,15 @@ def test_retry_after_is_never_less_than_the_ruling_says(seconds: float | None, a
     assert (headers[b"retry-after"], headers[b"retry-after-ms"]) == (after, after_ms)
 
 
+def test_what_can_never_succeed_is_not_retried_whatever_its_code_says() -> None:
+    ruling = Deny(
+        Code.TOKEN_LIMIT_EXCEEDED, "limit:key:tokens_per_minute", "More than the limit ever allows", final=True
+    )
+    headers = dict(render("openai", ruling, "req_1").headers)
+    assert headers[b"x-should-retry"] == b"false"
+    assert b"retry-after" not in headers
+
+
 def test_a_challenge_says_invalid_token_only_when_one_was_sent() -> None:
     missing = dict(render("openai", Deny(Code.MISSING_CREDENTIALS, "r", "x"), "req_1").headers)
     wrong = dict(render("openai", Deny(Code.INVALID_API_KEY, "r", "x"), "req_1").headers)
