@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from greffier.cli.main import app
+from greffier.governance.documents.render import read
 from greffier.testing.peers import Peers
 from greffier.testing.platform import Platform
 
@@ -58,3 +61,16 @@ def test_the_hr_assistant_never_leaves_the_premises(insurer: Platform, peers: Pe
     failing = ask(insurer, key, "And next year? [[status=503]]")
     assert failing.status >= 500
     assert not peers.external.requests
+
+
+@pytest.mark.parametrize(("kind", "sections"), [("ropa", 7), ("ropa-processor", 4)])
+def test_its_records_of_processing_are_complete_and_name_who_is_meant(
+    insurer: Platform, tmp_path: Path, kind: str, sections: int
+) -> None:
+    file = tmp_path / "record.json"
+    line = ["docs", "build", kind, "--format", "json", "-o", str(file), "--workspace", str(insurer.workspace)]
+    done = CliRunner().invoke(app, line, env=insurer._environment)
+    assert done.exit_code == 0, done.output
+    assert read(file.read_bytes()).settled == sections
+    assert ("Model Maker Europe Ltd (external, eu)" in file.read_text()) == (kind == "ropa")
+    assert "Example Insurance People Services Ltd, 2 Harbour Street" in file.read_text() or kind == "ropa"
