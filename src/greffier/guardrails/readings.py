@@ -254,36 +254,63 @@ def spaced_pieces(text: str) -> tuple[list[Piece], list[Piece]]:
     for match in patterns().matches(_place("spaced"), wrapped):
         start, end = wrapped.point(match.start(1)), wrapped.point(match.end(1))
         spread = text[start:end]
-        between = spread[1::2]
-        sure = between == between[0] * len(between)
-        closed = spread[::2] if sure else _by_gaps(spread)
-        if sure and _may_identify(closed):
-            exact.append(Piece(start, end, closed, "spaced"))
-        letters = sum(map(str.isalpha, closed))
-        if letters >= _FEWEST_LETTERS and letters >= len(closed) * _MOSTLY:
+        stretches = list(_stretches(spread))
+        for first, last in stretches:
+            closed = spread[first:last:2]
+            if _may_identify(closed):
+                exact.append(Piece(start + first, start + last, closed, "spaced"))
             read = _divided(closed)
-            if read != closed or not sure:
+            if read != closed and _reads(read):
+                words.append(Piece(start + first, start + last, read, "spaced"))
+        if not stretches:
+            read = _divided(_by_gaps(spread))
+            if _reads(read):
                 words.append(Piece(start, end, read, "spaced"))
     return exact, words
 
 
+def _stretches(spread: str) -> Iterator[tuple[int, int]]:
+    """Where every second character is the same: what stands before or behind may be set apart in another way."""
+    at = 0
+    while at + 1 < len(spread):
+        apart = spread[at + 1]
+        end = at + 1
+        if apart.isspace() or apart in _SEPARATORS:
+            while end < len(spread) and spread[end] == apart:
+                end += 2
+            end = min(end, len(spread))
+        if (end - at) // 2 >= _FEWEST_LETTERS - 1:
+            if spread[at:end:2].count(" ") * 3 < end - at:  # else the letters are apart by more than one character
+                yield at, end
+            at = end
+        else:
+            at += 1
+
+
+def _reads(read: str) -> bool:
+    letters = sum(map(str.isalpha, read))
+    return letters >= _FEWEST_LETTERS and letters >= len(read) * _MOSTLY
+
+
 def _may_identify(closed: str) -> bool:
-    """Whether a run is more than a row of figures: those are read across blanks anyway."""
+    """Whether a run is more than a row of figures, which are read across blanks anyway, or the cells of a table."""
     letters = sum(map(str.isalpha, closed))
-    return len(closed) >= _SHORTEST_RUN and (letters > 1 or closed.count(".") > 2)  # noqa: PLR2004 - an IPv4 address
+    several = letters > 1 or closed.count(".") > 2  # noqa: PLR2004 - an IPv4 address
+    return several and len(closed) >= _SHORTEST_RUN and min(len(set(closed[::2])), len(set(closed[1::2]))) > 1
 
 
 def _by_gaps(spread: str) -> str:
-    """Join the characters; a gap wider than the usual one ends a word."""
-    words: list[str] = []
+    """Join the characters; a gap wider than the narrowest one ends a word."""
+    gaps: list[tuple[int, str]] = []
     gap = 0
     for char in spread:
         if char.isspace() or char in _SEPARATORS:
             gap += 1
         else:
-            words.append(" " * (gap > 1) + char)
+            gaps.append((gap, char))
             gap = 0
-    return "".join(words)
+    usual = min((width for width, _ in gaps[1:]), default=0)
+    return "".join(" " * (width > usual) + char for width, char in gaps)
 
 
 def _divided(closed: str) -> str:

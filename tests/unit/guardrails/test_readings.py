@@ -34,6 +34,8 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "letters of words reversed": lambda text: re.sub(r"\w+", lambda word: word.group()[::-1], text),
     "spaced": " ".join,
     "spaced, no gaps": lambda text: " ".join(text.replace(" ", "")),
+    "spaced twice": "  ".join,
+    "spaced after a mark": lambda text: "* " + ".".join(text),
     "dotted": ".".join,
     "dashed": "-".join,
     "one letter a line": lambda text: "\n".join(text.replace(" ", "")),

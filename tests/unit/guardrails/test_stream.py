@@ -1,3 +1,4 @@
+import base64
 import json
 
 import msgspec
@@ -11,6 +12,7 @@ from greffier.core.context import Grant
 from greffier.core.errors import Code
 from greffier.core.prompt import Prompt
 from greffier.core.rulings import Allow, Deny
+from greffier.guardrails.normalise import views
 from greffier.guardrails.prompt import Placed, place_prompt
 from greffier.guardrails.screen import Guard, ScreenedInput
 from greffier.guardrails.settings import ScreenSettings, StreamSettings
@@ -98,6 +100,29 @@ async def test_any_chunking_releases_exactly_the_redaction_of_the_whole(
     assert "4111" not in released
     assert "anna@" not in released
     assert "AKIA" not in released
+
+
+HIDDEN = {
+    "spelt": " ".join("anna@corp.example"),
+    "dotted": ".".join("anna@corp.example"),
+    "full width": "".join(chr(ord(char) + 0xFEE0) for char in "anna@corp.example"),
+    "zero width": "\u200b".join("anna@corp.example"),
+    "escaped": "".join(f"%{byte:02x}" for byte in b"<anna@corp.example>")[:57],
+    "encoded": base64.b64encode(b"write to anna@corp.example").decode(),
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+@given(st.lists(PIECES, max_size=8), st.lists(PIECES, max_size=8), st.lists(st.integers(1, 40), min_size=1, max_size=6))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_what_is_disguised_never_leaves_however_the_stream_is_cut(
+    grant: Grant, way: str, before: list[str], after: list[str], sizes: list[int]
+) -> None:
+    text = f"{''.join(before)} {HIDDEN[way]} {''.join(after)}"
+    released, refused, _ = play(SMALL.open_stream(await screened_by(SMALL, grant)), cut(text, sizes))
+    assert refused is None
+    readings = [released, *(view.text for view in views(released)[0])]
+    assert not any("anna@" in reading or "corp.example" in reading for reading in readings)
 
 
 @given(st.integers(0, 400), st.lists(st.integers(1, 30), min_size=1, max_size=5))
