@@ -15,6 +15,7 @@ from greffier.app.operators import process_owner
 from greffier.app.recording import operator, record_act
 from greffier.app.references import References
 from greffier.app.secrets import load_or_create_key
+from greffier.app.set_aside_store import SetAsideConnector
 from greffier.app.stores import (
     data_entries,
     may_hold_content,
@@ -67,6 +68,7 @@ class Office(msgspec.Struct, frozen=True):
             KeyConnector(self.keys, now_ms),
             MessagesConnector(self.requests, self._mail_folders),
             BackupConnector(self.erasures),
+            SetAsideConnector(self.paths),
             JournalConnector(partial(open_reader, self.paths), law()),
             LedgerConnector(self.ledger, law()),
             CasesConnector(self.requests, self.holds, law()),

@@ -65,7 +65,7 @@ def missing(paths: WorkspacePaths, logs: tuple[Path, ...] = ()) -> list[Missing]
             lost = Lost(0) if sealed is None else lost_from(store, sealed, reader)
             unsealed = tuple(_unsealed(folder.parent / paths.journal_db.name, sealed.checkpoint.size if sealed else 0))
             acts = (*lost.acts, *unsealed) if folder != paths.log else lost.acts
-            if acts:
+            if acts or lost.events:
                 done = _settled(reader.scan(lost.common + 1))
                 still = tuple(act for act in acts if act.id not in done)
                 found.append(Missing(str(folder), lost, still, len(acts) - len(still)))

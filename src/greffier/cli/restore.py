@@ -61,12 +61,16 @@ def missing_(log: LogOption = None, workspace: WorkspaceOption = Path(), as_json
     if as_json:
         print_json({"logs": [_summary(one) for one in found], "open": [msgspec.to_builtins(act) for act in open_acts]})
     else:
+        for one in found:
+            if one.lost.events:
+                first, last = one.lost.common + 1, one.lost.common + one.lost.events
+                out.print(f"{one.log} has sealed events {first} to {last} that the journal does not have", markup=False)
         for act in open_acts:
             _print(act)
         if open_acts:
             out.print(f"{len(open_acts)} act(s) are on record and not in the stores")
         else:
-            out.print("nothing is missing")
+            out.print("no act of a person is missing")
     if open_acts:
         raise typer.Exit(int(Exit.FAILED))
 

@@ -81,7 +81,12 @@ class Bridge:
             "high": 0.0,
         }
         self._name = f"{socket.gethostname()}-{os.getpid()}-{new_id('w')}"
-        self._orphans = deque(Spool.adopt(spools)) if spools else deque()
+        self._orphans: deque[Spool] = deque()
+        for left in Spool.adopt(spools) if spools else ():
+            if left.empty:  # its worker was killed while all was well
+                left.close()
+            else:
+                self._orphans.append(left)
         self._spool = Spool.create(spools, self._name, spool_bytes) if spools else None
         self._number = 0
         self._next_look = 0.0

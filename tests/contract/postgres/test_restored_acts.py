@@ -11,11 +11,12 @@ from tests.fault.platform.conftest import write_workspace
 from typer.testing import CliRunner
 
 from greffier.adapters.signers.checkpoint_file import known_verifiers
-from greffier.app.privacy_desk import open_office
+from greffier.app.privacy_desk import open_office, references_of
 from greffier.app.reconciling import missing
 from greffier.app.sealing import make_sealer
-from greffier.app.stores import open_journal, open_keys
+from greffier.app.stores import open_content, open_journal, open_keys
 from greffier.audit.lost import lost_from
+from greffier.audit.ports import PartLabel
 from greffier.audit.proofs import newest
 from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import BadLog, TileStore, encode_bundle
@@ -190,3 +191,23 @@ def test_a_log_somebody_shortened_is_not_believed(tmp_path: Path) -> None:
     code, said = Platform(site.paths.root, ENVIRONMENT).refusal()
     assert code != 0
     assert "cannot be told" in said
+
+
+def test_an_erasure_reaches_what_a_restore_set_aside(tmp_path: Path) -> None:
+    site = Site(tmp_path / "w", "")
+    site.append(1)
+    content = open_content(site.paths)
+    (person,) = references_of(site.paths, "acme", end_users=("carl",))
+    label = PartLabel(subject=person, use_case="assistant")
+    asyncio.run(content.put("acme", "req_1", {"prompt": b"carl was here"}, label))
+    content.close()
+    site.run("db", "backup", str(tmp_path / "copy"), "--content-keys", str(tmp_path / "keys"))
+    site.run("db", "restore", str(tmp_path / "copy"), "--content-keys", str(tmp_path / "keys"))
+    aside = {file.name for file in site.paths.replaced.glob("*/*")}
+    assert {"content.db", "content-keys.db"} <= aside
+    request = site.run("dsr", "open", "--type", "erase", "--tenant", "acme", "--end-user", "carl")["id"]
+    site.run("dsr", "identify", request, "--how", "a passport was seen")
+    assert site.run("dsr", "run", request)["state"] == "done"
+    left = {file.name.partition("-wal")[0] for file in site.paths.replaced.glob("*/*")}
+    assert not left & {"content.db", "content-keys.db", "state.db"}
+    assert {"journal.db", "log"} & left

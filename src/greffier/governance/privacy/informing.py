@@ -16,6 +16,7 @@ _STORES = {
     "keys": "Access keys in your name",
     "messages left to be sent": "Messages about you that had not been sent",
     "backups": "Copies made before",
+    "copies set aside by a restore": "Copies from before our stores were restored",
     "journal": "Signed records of your requests",
     "consents and objections": "Your consents, objections and restrictions",
     "cases of data protection": "Your requests to us",
