@@ -89,6 +89,8 @@ def told(
             )
             details: dict[str, str | int | bool] = {"notice": notice.id, "how": "hand", "told": bool(how.strip())}
             record_act(paths, "dsr.told", f"dsr:{request_id}", reason=how or impossible, details=details)
+            was = office.requests.get(request_id)  # a gateway may have told others while this was put on record
+            _notice(was, notice.id)
             office.requests.save(put(was, after), was)
     if as_json:
         print_json(row(after))
