@@ -28,6 +28,7 @@ import train_injection  # noqa: E402
 import train_names  # noqa: E402
 import train_toxicity  # noqa: E402
 from languages import languages  # noqa: E402
+from leaks import leaks  # noqa: E402
 from measure import auc, interval, recall_at, table  # noqa: E402
 from screen_latency import default_screen_latency  # noqa: E402
 from security_questions import disguised_attacks, security_questions  # noqa: E402
@@ -352,6 +353,7 @@ SECTIONS = {
     "names": names,
     "entities": entities,
     "harm": harm,
+    "leaks": leaks,
     "languages": languages,
     "questions": security_questions,
     "disguises": disguised_attacks,
