@@ -162,7 +162,8 @@ class FrontDoor:
     def _keep(self, refused: str, *, unverified: bool = False) -> None:
         """Stay with the snapshot in force, for as long as its bounds allow; ``/healthz``, metrics and log say why."""
         self._plant.metrics.reloaded("refused")
-        self._plant.freshness.doubt(unverified=unverified)
+        if unverified:
+            self._plant.freshness.distrust()
         if refused == self._refused:
             return
         self._refused = refused

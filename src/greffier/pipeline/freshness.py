@@ -56,15 +56,13 @@ class Freshness:
         self._confirmed_s = self._clock.monotonic()
         self._unverified_s = None
 
-    def doubt(self, *, unverified: bool) -> None:
-        """Something else should be in force.
+    def distrust(self) -> None:
+        """What should be in force has no good signature, or what is in force is no longer valid.
 
-        Args:
-            unverified: It has no good signature, or what is in force is no longer valid.
+        Only a confirmation ends it. A workspace that cannot be read a moment later is no reason to trust again what
+        somebody took the trust from.
         """
-        if not unverified:
-            self._unverified_s = None
-        elif self._unverified_s is None:
+        if self._unverified_s is None:
             self._unverified_s = self._clock.monotonic()
 
     def age_s(self) -> float:

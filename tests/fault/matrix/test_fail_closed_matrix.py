@@ -91,6 +91,23 @@ async def test_bundle_expired_or_signature_bad(
     assert await gateway.told(risk) == ""
 
 
+async def test_what_lost_its_trust_does_not_get_it_back_by_something_worse(
+    site: Site, gateway: Gateway, risk: RiskClass
+) -> None:
+    """The operator withdraws trust, and a moment later the release cannot even be read: that is no good news."""
+    good = site.revision
+    site.put_in_force(site.tampered())
+    await gateway.look()
+    gateway.clock.advance(UNVERIFIED_S[risk])
+    site.put_in_force("1" * 64)
+    await gateway.look()
+    assert await gateway.told(risk) == "snapshot_expired"
+    assert gateway.peers.external.requests == []
+    site.put_in_force(good)
+    await gateway.look()
+    assert await gateway.told(risk) == ""
+
+
 STALE_S: dict[RiskClass, float] = {"high": 5 * MINUTE, "limited": 60 * MINUTE, "minimal": 24 * HOUR}
 
 

@@ -52,16 +52,16 @@ def test_a_bad_signature_stops_high_and_limited_risk_at_once(
     clock: ManualClock, freshness: Freshness, risk: RiskClass, bound: int
 ) -> None:
     expiry = Expiry(freshness, InForceSettings())
-    freshness.doubt(unverified=True)
+    freshness.distrust()
     if bound:
         assert expiry.refusal(risk) is None
         clock.advance(bound - 1)
-        freshness.doubt(unverified=True)
+        freshness.distrust()
         assert expiry.refusal(risk) is None, "seen again, it does not begin anew"
         clock.advance(1)
     assert expiry.refusal(risk) is UNVERIFIED
-    freshness.doubt(unverified=False)
-    assert expiry.refusal("minimal") is None, "signed, but it cannot be loaded: from now on it is merely stale"
+    freshness.confirm()
+    assert expiry.refusal(risk) is None
 
 
 @pytest.mark.parametrize("source", ["unsynchronised", "unknown"])
