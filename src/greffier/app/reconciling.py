@@ -1,5 +1,6 @@
 """After a restore: which acts of people are on record but no longer in the stores, and what becomes of them."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +115,9 @@ def _settled(rows: Iterator[Sequenced]) -> set[str]:
 def enter_again(paths: WorkspacePaths, found: list[Missing]) -> list[LostAct]:
     """Enter again what the record alone says in full: objections, restrictions, withdrawals, revoked keys.
 
-    Each protects somebody; what lifts a protection is left to a person. Returns what was entered.
+    Each protects somebody; what lifts a protection is left to a person. Returns what was entered. Each is recorded
+    after it was entered: the record is what says that nothing is missing, and whoever is cut off between the two
+    enters it once more, which changes nothing.
 
     Raises:
         JournalUnavailable: It cannot be recorded.
@@ -142,15 +145,13 @@ def enter_again(paths: WorkspacePaths, found: list[Missing]) -> list[LostAct]:
                     proof=act.id,
                     reason=act.reason,
                 )
-                record_act(paths, "restore.enter", f"act:{act.id}", details=details)
                 office.ledger.enter(line)
-            elif act.action == "key.revoke":
                 record_act(paths, "restore.enter", f"act:{act.id}", details=details)
-                try:
-                    at_ms = SystemClock().wall_ms()
+            elif act.action == "key.revoke":
+                at_ms = SystemClock().wall_ms()
+                with contextlib.suppress(KeyNotFound, KeyConflict):  # made after the copy, or revoked: it opens nothing
                     office.keys.revoke(act.target.removeprefix("key:"), at_ms=at_ms, reason=act.reason)
-                except (KeyNotFound, KeyConflict):
-                    pass  # made after the copy, or revoked already: it opens nothing
+                record_act(paths, "restore.enter", f"act:{act.id}", details=details)
             else:
                 continue
             entered.append(act)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -143,6 +144,27 @@ def test_what_people_did_after_the_copy_is_named_entered_again_or_settled(
     assert site.run("restore", "missing")["open"] == []
     with platform:
         assert platform.request("GET", "/healthz").status == 200
+
+
+def test_an_act_that_could_not_be_entered_stays_missing(tmp_path: Path) -> None:
+    """The record says "entered" only of what was: else an objection would be lost for good by a fault in between."""
+    site = Site(tmp_path / "w", "")
+    site.objects("bob")
+    site.seal()
+    site.run("db", "backup", str(tmp_path / "copy"))
+    carl = site.objects("carl")
+    site.seal()
+    site.run("db", "restore", str(tmp_path / "copy"))
+    with sqlite3.connect(site.paths.privacy_db) as ledger:
+        ledger.execute("CREATE TRIGGER full BEFORE INSERT ON privacy_ledger BEGIN SELECT RAISE(ABORT, 'full'); END")
+    site.run("restore", "enter", code=1)
+    assert site.lost_actions() == ["objection.enter"]
+    with sqlite3.connect(site.paths.privacy_db) as ledger:
+        ledger.execute("DROP TRIGGER full")
+    site.run("restore", "enter")
+    assert site.run("restore", "missing")["open"] == []
+    with open_office(site.paths) as office:
+        assert [line.active for line in office.ledger.lines("acme", carl)] == [True]
 
 
 def test_a_database_that_another_tool_set_back_is_noticed_by_the_log_beside_it(
