@@ -20,6 +20,7 @@ from greffier.config.signing import public_pem
 from greffier.testing.certificates import Certificates
 from greffier.testing.platform import Platform, free_port
 from greffier.testing.redis_server import RedisServer
+from greffier.testing.workspaces import File, small_workspace, write_workspace
 
 SETTINGS = """
 schema: 1
@@ -27,26 +28,6 @@ name: doctored
 unsafe_development_mode: true
 tenants:
   acme: {title: Acme}
-"""
-USE_CASE = """
-id: assistant
-title: Assistant
-tenant: acme
-status: approved
-owner: olga@acme.example
-approval: {by: [anton@acme.example], on: "2026-11-01"}
-purpose: assistance
-intended_purpose: Answers questions of staff.
-lawful_basis: {article_6: "6(1)(f)"}
-risk_class: limited
-models: [assistant]
-"""
-POLICIES = """
-rules:
-  - id: staff-may-ask
-    description: Every credential of an approved use case may use it.
-    effect: allow
-    when: {actions: [chat]}
 """
 MODELS = """
 deployments:
@@ -63,15 +44,12 @@ models:
 
 
 def workspace(folder: Path, deployment: str, settings: str = "") -> Path:
-    for name, text in {
+    """A workspace with more lines in its only deployment, and in ``greffier.yaml``."""
+    own: dict[str, File] = {
         "greffier.yaml": SETTINGS + settings,
-        "use_cases/assistant.yaml": USE_CASE,
-        "policies/access.yaml": POLICIES,
         "models/models.yaml": MODELS.format(more=deployment),
-    }.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text.lstrip())
-    return folder
+    }
+    return write_workspace(folder, small_workspace() | own)
 
 
 def install_an_old_pack(folder: Path) -> None:

@@ -29,6 +29,7 @@ from greffier.testing.clock import ManualClock
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
 from greffier.testing.postgres_server import PostgresServer, running_postgres
+from greffier.testing.workspaces import File, small_workspace, use_case, write_workspace
 
 Store = Literal["sqlite", "postgresql"]
 STORES: tuple[Store, ...] = ("sqlite", "postgresql")
@@ -42,29 +43,6 @@ tenants:
 audit: {append_timeout_ms: 2000}
 identity: {key_poll_s: 0.2}
 """
-USE_CASE = """
-id: RISK-case
-title: Assistant
-tenant: acme
-status: approved
-owner: olga@acme.example
-approval: {by: [anton@acme.example], on: "2026-11-01"}
-purpose: assistance
-intended_purpose: Answers questions of staff.
-lawful_basis: {article_6: "6(1)(f)"}
-risk_class: RISK
-models: [assistant]
-default_model: assistant
-screen: watched
-capture_content: true
-"""
-POLICIES = """
-rules:
-  - id: staff-may-ask
-    description: Every credential of an approved use case may use it.
-    effect: allow
-    when: {actions: [chat]}
-"""
 GUARDRAILS = """
 detectors:
   outside: {kind: http, types: [odd], url: "env:DETECTOR_URL", timeout_ms: 5000}
@@ -73,20 +51,6 @@ screens:
     detectors: [outside]
     input: [{id: odd, types: [odd], then: flag}]
     output: [{id: odd-answer, types: [odd], then: flag}]
-"""
-MODELS = """
-deployments:
-  external:
-    provider: openai_compatible
-    model: external-model
-    location: external
-    region: eu
-    base_url: env:EXTERNAL_URL
-    price: {input_per_million: "0", output_per_million: "0"}
-    capabilities: [chat]
-models:
-  assistant:
-    targets: [{deployment: external}]
 """
 
 
@@ -249,19 +213,16 @@ class Site:
         settings = SETTINGS + f'valid_until: "{last}"\n'
         if store == "postgresql":
             settings += 'storage: {url: "file:gateway.url", admin_url: "file:owner.url"}\n'
-        files = {
-            "greffier.yaml": settings,
-            "policies/access.yaml": POLICIES,
-            "models/models.yaml": MODELS,
+        cases = [
+            use_case(f"{risk}-case", risk_class=risk, screen="watched", capture_content=True) for risk in RISK_CLASSES
+        ]
+        own: dict[str, File] = {
+            "greffier.yaml": settings,  # as text: the command line adds the trusted key to it
             "guardrails/screens.yaml": GUARDRAILS,
             "gateway.url": server.url(self.database, "gateway"),
             "owner.url": server.url(self.database),
         }
-        files |= {f"use_cases/{risk}.yaml": USE_CASE.replace("RISK", risk) for risk in RISK_CLASSES}
-        for name, text in files.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.lstrip("\n"))
+        write_workspace(root, small_workspace(None, *cases) | own)
         platform = Platform(root, peers.environment | {"DETECTOR_URL": "http://127.0.0.1:9/"})
         if store == "postgresql":
             database = administration_of(self.paths)
