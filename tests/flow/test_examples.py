@@ -29,7 +29,7 @@ def insurer(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-def ask(platform: Platform, key: str, content: str) -> Any:
+def ask(platform: Platform, key: str, content: str | list[dict[str, Any]]) -> Any:
     body = {"model": "", "messages": [{"role": "user", "content": content}]}
     return platform.request("POST", "/v1/chat/completions", body, key=key)
 
@@ -61,6 +61,19 @@ def test_the_hr_assistant_never_leaves_the_premises(insurer: Platform, peers: Pe
     failing = ask(insurer, key, "And next year? [[status=503]]")
     assert failing.status >= 500
     assert not peers.external.requests
+
+
+@pytest.mark.parametrize("use_case", ["claims-assistant", "hr-assistant"])
+def test_pictures_go_to_no_model(insurer: Platform, peers: Peers, use_case: str) -> None:
+    tenant, group = {"claims-assistant": ("insurer", "claims-handlers"), "hr-assistant": ("people", "employees")}[
+        use_case
+    ]
+    key = insurer.create_key(tenant, use_case, "--group", group, "--type", "user")
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    answer = ask(insurer, key, [{"type": "text", "text": "How much is this?"}, picture])
+    assert (answer.status, answer.json["error"]["code"]) == (403, "modality_denied")
+    assert not peers.external.requests
+    assert not peers.onprem.requests
 
 
 @pytest.mark.parametrize(("kind", "sections"), [("ropa", 7), ("ropa-processor", 4)])

@@ -413,3 +413,41 @@ def test_the_check_endpoint_finds_and_redacts(platform: Platform, key: str, peer
     found = {finding["type"] for finding in answer.json["findings"]}
     assert "EMAIL" in found
     assert answer.json["action"] in {"allow", "flag", "redact", "block", "escalate"}
+
+
+IMAGE = "data:image/png;base64,iVBORw0KGgo="
+PDF = "data:application/pdf;base64,JVBERi0xLjQK"
+OTHER_KINDS = {
+    "chat-file": ("/v1/chat/completions", {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}}),
+    "chat-audio": ("/v1/chat/completions", {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}),
+    "responses-file": ("/v1/responses", {"type": "input_file", "filename": "a.pdf", "file_data": PDF}),
+    "messages-document": (
+        "/v1/messages",
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "part"), OTHER_KINDS.values(), ids=OTHER_KINDS)
+def test_a_kind_of_content_that_the_use_case_was_not_approved_for_is_refused_on_every_surface(
+    platform: Platform, key: str, peers: Peers, path: str, part: dict[str, Any]
+) -> None:
+    turns = [{"role": "user", "content": [part]}]
+    body: dict[str, Any] = {"model": "assistant", "input" if path == "/v1/responses" else "messages": turns}
+    if path == "/v1/messages":
+        body["max_tokens"] = 5
+    answer = platform.request("POST", path, body, key=key)
+    assert answer.status == 403, answer.body
+    assert "modality_denied" in answer.body.decode()
+    assert not peers.external.requests
+    assert not peers.onprem.requests
+
+
+def test_a_kind_of_content_that_the_use_case_was_approved_for_passes(
+    platform: Platform, key: str, peers: Peers
+) -> None:
+    content = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": IMAGE}}]
+    body = {"model": "assistant", "messages": [{"role": "user", "content": content}]}
+    answer = platform.request("POST", "/v1/chat/completions", body, key=key)
+    assert answer.status == 200, answer.body
+    assert IMAGE in str(peers.external.requests[-1].json)

@@ -7,7 +7,7 @@ from greffier.core.context import Ask, Grant
 from greffier.core.deployment import Price
 from greffier.limits.service import Need
 
-_MODALITY = {ImagePart: "image", AudioPart: "audio", FilePart: "file"}
+_MODALITIES = ((ImagePart, "image"), (AudioPart, "audio"), (FilePart, "file"))
 
 
 def ask_of(request: ChatRequest) -> Ask:
@@ -22,13 +22,14 @@ def ask_of(request: ChatRequest) -> Ask:
 
 
 def modalities(messages: tuple[Message, ...]) -> tuple[str, ...]:
-    """Kinds of content besides text, sorted."""
+    """Kinds of content besides text, sorted. A surface may decode its own strict subclasses of the parts."""
     kinds = {
-        _MODALITY[type(part)]
+        name
         for message in messages
         if isinstance(message.content, tuple)
         for part in message.content
-        if type(part) in _MODALITY
+        for kind, name in _MODALITIES
+        if isinstance(part, kind)
     }
     return tuple(sorted(kinds))
 
