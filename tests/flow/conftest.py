@@ -36,6 +36,7 @@ data_classes: [public, internal, personal, special_category, payment, secret]
 models: [assistant, vectors]
 default_model: assistant
 prompt: assistant
+prompt_variables: {sentences: 2}
 modalities: [image]
 screen: default
 """,
@@ -66,8 +67,12 @@ models: [assistant]
 version: 1
 title: Assistant
 owner: olga@acme.example
+variables:
+  sentences: {type: integer, default: 3}
+  formal: {type: boolean, default: true}
 ---
 You are the assistant of Acme Insurance. Answer politely and briefly, and never mention the internal project Bluebird.
+Write {{sentences}} sentences at most. Formal: {{formal}}.
 """,
     "policies/access.yaml": """
 rules:

@@ -415,6 +415,15 @@ def test_the_check_endpoint_finds_and_redacts(platform: Platform, key: str, peer
     assert answer.json["action"] in {"allow", "flag", "redact", "block", "escalate"}
 
 
+def test_typed_variables_of_the_prompt_stand_in_it_as_the_use_case_gives_them(
+    platform: Platform, key: str, peers: Peers
+) -> None:
+    assert platform.chat(key, "hello").status == 200
+    system = peers.external.requests[-1].json["messages"][0]
+    assert system["role"] == "system"
+    assert "Write 2 sentences at most. Formal: true." in str(system["content"])
+
+
 IMAGE = "data:image/png;base64,iVBORw0KGgo="
 PDF = "data:application/pdf;base64,JVBERi0xLjQK"
 OTHER_KINDS = {

@@ -5,7 +5,7 @@ from greffier.config.permitted import permitted_data_classes
 from greffier.config.settings import WorkspaceSettings
 from greffier.config.snapshot import Snapshot
 from greffier.core.deployment import Deployment, Price, Timeouts
-from greffier.core.prompt import Prompt
+from greffier.core.prompt import Prompt, written
 from greffier.limits.money import micro
 from greffier.llm.settings import DeploymentSettings, PriceSettings
 
@@ -43,7 +43,10 @@ def compile_snapshot(bundle: Bundle, *, signed_by: str, now_ms: int) -> Snapshot
                 version=prompt.front.version,
                 digest=prompt.digest,
                 text=prompt.text,
-                variables={key: variable.default for key, variable in prompt.front.variables.items()},
+                variables={
+                    key: None if variable.default is None else written(variable.default)
+                    for key, variable in prompt.front.variables.items()
+                },
             )
             for name, prompt in content.prompts.items()
         },

@@ -9,6 +9,7 @@ from greffier.audit.copy_settings import CopySettings
 from greffier.audit.settings import AuditSettings
 from greffier.audit.sink_settings import SinkSettings, SinkTlsSettings
 from greffier.config.storage_settings import StorageSettings
+from greffier.core.prompt import VariableValue
 from greffier.core.settings import Identifier, SecretRef, Settings, ValueOrEnv
 from greffier.guardrails.settings import ServiceSettings
 from greffier.identity.settings import IdentitySettings, TenantSettings
@@ -160,9 +161,9 @@ class VariableSettings(Settings, frozen=True, kw_only=True):
 
     type: Literal["string", "integer", "boolean"] = "string"
     description: str = ""
-    default: str | None = None
+    default: VariableValue | None = None
     max_length: Annotated[int, Meta(ge=1, le=100_000)] = 1000
-    choices: tuple[str, ...] = ()
+    choices: tuple[VariableValue, ...] = ()
 
 
 class PromptFront(Settings, frozen=True, kw_only=True):

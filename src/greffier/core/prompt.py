@@ -2,6 +2,14 @@
 
 import msgspec
 
+VariableValue = str | int | bool
+"""Value of a prompt's variable as workspace files write it."""
+
+
+def written(value: VariableValue) -> str:
+    """A value as it stands in the prompt's text: ``true`` and ``false`` as in the file, whole numbers in digits."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
 
 class Prompt(msgspec.Struct, frozen=True):
     """A prompt of the workspace.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from greffier.core.context import Grant
-from greffier.core.prompt import Prompt
+from greffier.core.prompt import Prompt, written
 from greffier.core.rulings import Ruling
 from greffier.guardrails.prompt import Placed, place_prompt
 from greffier.guardrails.screen import ScreenedInput
@@ -24,6 +24,10 @@ class Grounding:
         self._use_cases = use_cases
         self._prompts = prompts
         self._screens = screens
+        self._variables = {
+            name: {key: written(value) for key, value in use_case.prompt_variables.items()}
+            for name, use_case in use_cases.items()
+        }
         self._tokens = {name: estimate_text(prompt.text) for name, prompt in prompts.items()}
 
     def place(self, screened: ScreenedInput, grant: Grant) -> Ruling[Placed]:
@@ -33,7 +37,7 @@ class Grounding:
         return place_prompt(
             screened.request,
             self._prompts[grant.prompt] if grant.prompt else None,
-            use_case.prompt_variables,
+            self._variables[grant.use_case],
             caller_system=use_case.caller_system,
             spotlight=screen.spotlight,
             canary=screen.canary,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from greffier.core.context import RiskClass
+from greffier.core.prompt import VariableValue
 from greffier.core.settings import Identifier, LimitSettings, Settings
 
 Article6 = Literal["6(1)(a)", "6(1)(b)", "6(1)(c)", "6(1)(d)", "6(1)(e)", "6(1)(f)"]
@@ -58,7 +59,7 @@ class UseCaseSettings(Settings, frozen=True, kw_only=True):
     modalities: tuple[Modality, ...] = ()
     tools: bool = True
     prompt: Identifier | None = None
-    prompt_variables: dict[str, str] = {}
+    prompt_variables: dict[str, VariableValue] = {}
     caller_system: Literal["append", "refuse"] = "append"
     screen: Identifier = "default"
     limits: LimitSettings = LimitSettings()

@@ -14,6 +14,7 @@ from greffier.config.files import read_workspace
 from greffier.config.problems import ConfigError
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
+from greffier.core.prompt import written
 from greffier.guardrails.detectors.topics import Topics
 from greffier.guardrails.prompt import rendered
 from greffier.guardrails.registry import DETECTORS
@@ -96,7 +97,8 @@ def wire(snapshot: Snapshot) -> None:
         assert use_case.screen in snapshot.screens
         assert all(model in snapshot.models for model in use_case.models)
         if use_case.prompt is not None:
-            assert "{{" not in rendered(snapshot.prompts[use_case.prompt], use_case.prompt_variables)
+            variables = {name: written(value) for name, value in use_case.prompt_variables.items()}
+            assert "{{" not in rendered(snapshot.prompts[use_case.prompt], variables)
         if "personal" in use_case.data_classes:
             assert use_case.lawful_basis is not None
         if use_case.status == "approved":

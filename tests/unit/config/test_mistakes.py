@@ -437,8 +437,9 @@ variables:
   company: {}
   tone: {default: friendly, choices: [friendly, formal]}
   words: {type: integer, default: "50"}
+  brief: {type: boolean, default: true}
 ---
-You work for {{company}}. Be {{tone}}. Use {{words}} words.
+You work for {{company}}. Be {{tone}}. Use {{words}} words. Brief: {{brief}}.
 """
 
 
@@ -450,7 +451,12 @@ You work for {{company}}. Be {{tone}}. Use {{words}} words.
         ("{company: Acme, words: many}", "wrong_variable", "whole number"),
         ("{company: Acme, name: x}", "unknown_reference", "no variable 'name'"),
         (f"{{company: {'x' * 1001}}}", "wrong_variable", "1001 characters"),
+        ("{company: 4711}", "wrong_variable", "put it in quotes"),
+        ("{company: Acme, words: true}", "wrong_variable", "whole number"),
+        ("{company: Acme, brief: 1}", "wrong_variable", "neither true nor false"),
         ("{company: Acme, tone: formal}", "", ""),
+        ("{company: Acme, words: 20, brief: false}", "", ""),
+        ("{company: Acme, words: '20', brief: 'false'}", "", ""),
     ],
 )
 def test_prompt_variables(demo: Path, variables: str, code: str, words: str) -> None:
@@ -466,10 +472,10 @@ def test_prompt_variables(demo: Path, variables: str, code: str, words: str) -> 
 @pytest.mark.parametrize(
     ("old", "new", "code", "line", "column"),
     [
-        ("{{company}}", "{{firm}}", "unknown_variable", 10, 14),
-        ("{{company}}", "{{ company }}", "unknown_variable", 10, 14),
+        ("{{company}}", "{{firm}}", "unknown_variable", 11, 14),
+        ("{{company}}", "{{ company }}", "unknown_variable", 11, 14),
         (". Use {{words}} words.", ".", "unused_variable", 8, 3),
-        ("You work for {{company}}. Be {{tone}}. Use {{words}} words.\n", "\n", "empty_prompt", 2, 1),
+        ("You work for {{company}}. Be {{tone}}. Use {{words}} words. Brief: {{brief}}.\n", "\n", "empty_prompt", 2, 1),
         ('default: "50"', 'default: "many"', "wrong_variable", 8, 35),
         ("version: 1", "version: one", "wrong_type", 2, 10),
         ("---\nversion", "version", "front_matter", 1, 1),

@@ -7,6 +7,7 @@ from greffier.config.checks.references import exists
 from greffier.config.problems import Mark, Problem, dotted, quoted
 from greffier.config.settings import VariableSettings
 from greffier.config.workspace import Located, PromptSource, Sources
+from greffier.core.prompt import VariableValue, written
 from greffier.policy.settings import UseCaseSettings
 
 _VARIABLE = re.compile(r"\{\{([^{}\n]{0,200})\}\}")
@@ -110,13 +111,17 @@ def _variables(place: Located[UseCaseSettings], sources: Sources) -> Iterator[Pr
         )
 
 
-def _unfit(variable: VariableSettings, value: str) -> str:
-    if len(value) > variable.max_length:
-        return f"has {len(value)} characters, and {variable.max_length} are allowed"
-    if variable.type == "integer" and not _INTEGER.fullmatch(value):
+def _unfit(variable: VariableSettings, value: VariableValue) -> str:
+    text = written(value)
+    if variable.type == "string" and not isinstance(value, str):
+        return "is not a text; put it in quotes"
+    if len(text) > variable.max_length:
+        return f"has {len(text)} characters, and {variable.max_length} are allowed"
+    if variable.type == "integer" and not _INTEGER.fullmatch(text):
         return "is not a whole number"
-    if variable.type == "boolean" and value not in {"true", "false"}:
+    if variable.type == "boolean" and text not in {"true", "false"}:
         return "is neither true nor false"
-    if variable.choices and value not in variable.choices:
-        return f"is not one of: {', '.join(variable.choices)}"
+    choices = [written(choice) for choice in variable.choices]
+    if choices and text not in choices:
+        return f"is not one of: {', '.join(choices)}"
     return ""
