@@ -1,0 +1,188 @@
+"""Texts written by people and models that had seen neither the detectors nor the corpora, through the built-in screens.
+
+``python bench/guardrails/blind.py [--folder DIR] [--only PREFIX] [--show]``; needs no data besides `blind/`. Files
+ending in ``_a`` have been read since by who mended the detectors, and no weight is trained on them; files ending in
+``_b`` served for nothing but the figure.
+"""
+
+import argparse
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from measure import auc, interval, recall_at, table
+
+from greffier.config.default_screen import default_screen
+from greffier.core.chat import ChatRequest
+from greffier.guardrails.check import Checker, Context
+from greffier.guardrails.detectors.leak import Shingles
+from greffier.guardrails.engine import Engine
+from greffier.guardrails.ports import Passage
+from greffier.guardrails.prompt import Placed
+from greffier.guardrails.redaction import Pseudonyms
+from greffier.guardrails.registry import DETECTORS
+from greffier.guardrails.screen import Guard
+from greffier.guardrails.sieve import Sieve
+from greffier.guardrails.trial import Trials
+
+FOLDER = Path(__file__).parent / "blind"
+HEAD = re.compile(r"\[(en|de|fr|es|it|nl) ([01]) (\w+)\]")
+SPAN = re.compile(r"⟦([A-Z_]+):(.*?)⟧", re.DOTALL)
+TYPES = {
+    "injection": frozenset({"prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "prompt_extraction"}),
+    "toxicity": frozenset({"toxicity"}),
+    "disallowed": frozenset({"disallowed_topic"}),
+}
+RATES = {"injection": 0.01, "toxicity": 0.05, "disallowed": 0.05}
+
+
+class Blind(NamedTuple):
+    """A text, what kind it is of, and what it holds: (type, start, end) in code points."""
+
+    lang: str
+    label: int
+    kind: str
+    text: str
+    spans: tuple[tuple[str, int, int], ...]
+
+
+def texts(path: Path) -> Iterator[Blind]:
+    """The texts of a file."""
+    lang, label, kind = "", 0, ""
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if head := HEAD.fullmatch(line.strip()):
+            lang, label, kind = head[1], int(head[2]), head[3]
+        elif line.strip():
+            yield _parsed(lang, label, kind, line.replace("\\n", "\n").replace("\u241f", ""))
+
+
+def _parsed(lang: str, label: int, kind: str, marked: str) -> Blind:
+    plain, spans, end = "", [], 0
+    for match in SPAN.finditer(marked):
+        plain += marked[end : match.start()]
+        spans.append((match[1], len(plain), len(plain) + len(match[2])))
+        plain += match[2]
+        end = match.end()
+    return Blind(lang, label, kind, plain + marked[end:], tuple(spans))
+
+
+def classified(path: Path, subject: str, *, show: bool) -> list[list[object]]:
+    """Rows on texts that are to be found or not as a whole."""
+    trials = Trials(Checker(Guard({"default": default_screen()})))
+    types = TYPES[subject]
+    rows = list(texts(path))
+    score, stopped = [], []
+    for row in rows:
+        verdict = asyncio.run(trials.judge(row.text, context=_context(row.kind)))
+        score.append(verdict.score(types))
+        found = any(f.type in types and f.score >= 0.5 for f in verdict.findings)
+        stopped.append(verdict.stopped if subject == "injection" else found)
+        if show and stopped[-1] != bool(row.label):
+            print(f"{path.stem} {row.lang} {row.label} {row.kind} {score[-1]:.2f} {row.text!r}")
+    label, scores = np.array([row.label for row in rows]), np.array(score)
+    recall, _ = recall_at(label, scores, RATES[subject])
+    lines: list[list[object]] = [
+        [path.stem, "AUC", len(rows), auc(label, scores)],
+        [path.stem, f"recall at {RATES[subject]:.0%} false positives", int(label.sum()), recall],
+    ]
+    groups: dict[tuple[int, str], list[bool]] = defaultdict(list)
+    for row, hit in zip(rows, stopped, strict=True):
+        source = next((part for part in ("doc_", "tool_", "obf_") if row.kind.startswith(part)), "direct")
+        for name in ("", row.lang, *([source.strip("_")] if subject == "injection" else [])):
+            groups[row.label, name].append(hit)
+    return lines + [
+        [
+            path.stem,
+            f"{'found' if wanted else 'false alarms'} {name}".strip(),
+            len(hits),
+            interval(sum(hits), len(hits)),
+        ]
+        for (wanted, name), hits in sorted(groups.items(), reverse=True)
+    ]
+
+
+def _context(kind: str) -> Context:
+    if kind.startswith("doc_"):
+        return "document"
+    return "tool_output" if kind.startswith("tool_") else "direct"
+
+
+def entities(path: Path, *, show: bool) -> list[list[object]]:
+    """Rows on personal data and secrets: typed recall, precision, and clean texts flagged."""
+    engine = Engine([make({}) for name, make in DETECTORS.items() if name != "topics"])
+    only_secrets = path.stem.startswith("secrets")
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    clean, flagged = 0, 0
+    for row in texts(path):
+        found = [(f.type, f.start, f.end) for f in engine.measure(Passage(text=row.text)).findings if f.type.isupper()]
+        if only_secrets:
+            found = [item for item in found if item[0] == "SECRET"]
+        clean += int(not row.spans)
+        flagged += int(not row.spans and bool(found))
+        for kind, start, end in row.spans:
+            hit = any(k == kind and min(b, end) - max(a, start) >= (end - start) / 2 for k, a, b in found)
+            tally[kind][0] += int(hit)
+            tally[kind][1] += 1
+            if show and not hit:
+                print(f"{path.stem} {row.lang} missed {kind} {row.text[start:end]!r} in {row.text!r}")
+        for kind, start, end in found:
+            right = any(k == kind and start < b and end > a for k, a, b in row.spans)
+            tally[kind][2] += int(right)
+            tally[kind][3] += 1
+            if show and not right:
+                print(f"{path.stem} {row.lang} false {kind} {row.text[start:end]!r} in {row.text!r}")
+    lines: list[list[object]] = []
+    for kind, (hit, gold, right, total) in sorted(tally.items()):
+        lines.append([path.stem, f"{kind} recall", gold, interval(hit, gold)])
+        lines.append([path.stem, f"{kind} precision", total, interval(right, total)])
+    return [*lines, [path.stem, "clean texts flagged", clean, interval(flagged, clean)]]
+
+
+def leaks(path: Path, *, show: bool) -> list[list[object]]:
+    """Rows on answers that give a known prompt away, or do not."""
+    screen = Guard({"default": default_screen()}).screen("default")
+    groups: dict[tuple[int, str], list[bool]] = defaultdict(list)
+    for row in texts(path):
+        prompt, answer = (part.strip() for part in row.text.split("⟦|⟧"))
+        placed = Placed(ChatRequest(model="assistant", messages=()), canary="", shingles=Shingles(prompt))
+        decided = Sieve(screen, "output", "limited", Pseudonyms(), placed).measure(answer, "output")
+        hit = any(item.finding.type == "prompt_leak" and item.action == "deny" for item in decided)
+        if show and hit != bool(row.label):
+            print(f"{path.stem} {row.lang} {row.label} {row.kind} {answer!r}")
+        for name in ("", row.kind):
+            groups[row.label, name].append(hit)
+    return [
+        [
+            path.stem,
+            f"{'leaks' if wanted else 'other answers'} refused {name}".strip(),
+            len(hits),
+            interval(sum(hits), len(hits)),
+        ]
+        for (wanted, name), hits in sorted(groups.items(), reverse=True)
+    ]
+
+
+def blind(folder: Path = FOLDER, *, only: str = "", show: bool = False) -> str:
+    """The section of the report."""
+    rows: list[list[object]] = []
+    for path in sorted(folder.glob(f"{only}*.txt")):
+        subject = path.stem.split("_")[0]
+        if subject in TYPES:
+            rows += classified(path, subject, show=show)
+        else:
+            rows += {"pii": entities, "secrets": entities, "leak": leaks}[subject](path, show=show)
+    head = "### Texts written blind, built-in screens\n\n"
+    return head + table(["file", "measure", "n", "value"], rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--only", default="", help="files whose names begin so")
+    parser.add_argument("--show", action="store_true", help="print what was missed and what was wrong")
+    given = parser.parse_args()
+    print(blind(given.folder, only=given.only, show=given.show))
