@@ -16,6 +16,7 @@ _FILES = {
     "use_cases": "`use_cases/*.yaml`",
     "models": "`models/*.yaml`",
     "policies": "`policies/*.yaml`",
+    "policy_tests": "`policies/tests/*.yaml`",
     "guardrails": "`guardrails/*.yaml`",
     "prompts": "front matter of `prompts/*.md`",
 }

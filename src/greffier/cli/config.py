@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.markup import escape
-from rich.table import Table
 
 from greffier.cli.config_files import (
     activate_release,
@@ -20,7 +19,7 @@ from greffier.cli.config_files import (
     trust_key,
     write_bundle,
 )
-from greffier.cli.output import Exit, JsonOption, err, out, print_json
+from greffier.cli.output import Exit, JsonOption, err, listing, out, print_json
 from greffier.config.bundle import Bundle, build, check_workspace, explicit
 from greffier.config.demo import write_schemas
 from greffier.config.diff import Change, diff
@@ -265,13 +264,13 @@ def _show_overview(bundle: Bundle) -> None:
     out.print(f"[bold]{content.workspace.name}[/]  revision {bundle.revision}")
     if content.workspace.unsafe_development_mode:
         out.print("[bold yellow]unsafe development mode: unsigned files are served[/]")
-    table = Table("use case", "tenant", "status", "risk", "models", "screen", "on premises only", box=None)
+    table = listing("use case", "tenant", "status", "risk", "models", "screen", "on premises")
     for use_case in content.use_cases.values():
         only = "yes" if use_case.on_premises_only else "no"
         row = (use_case.id, use_case.tenant, use_case.status, use_case.risk_class)
         table.add_row(*row, ", ".join(use_case.models), use_case.screen, only)
     out.print(table)
-    table = Table("deployment", "provider", "model", "location", "region", box=None)
+    table = listing("deployment", "provider", "model", "location", "region")
     for name, deployment in content.deployments.items():
         table.add_row(name, deployment.provider, deployment.model, deployment.location, deployment.region)
     out.print(table)

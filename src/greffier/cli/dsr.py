@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.table import Table
 
 from greffier.app.privacy_desk import Office, open_office
 from greffier.app.recording import operator, record_act
@@ -33,7 +32,7 @@ from greffier.cli.explained import (
     refs_of,
     state_of,
 )
-from greffier.cli.output import Exit, JsonOption, out, print_json
+from greffier.cli.output import Exit, JsonOption, listing, out, print_json
 from greffier.cli.remedies import Wrong
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
@@ -109,9 +108,7 @@ def list_requests(workspace: WorkspaceOption = Path(), as_json: JsonOption = Fal
         print_json([msgspec.to_builtins(request) for request in requests])
         return
     now = SystemClock().wall_ms()
-    table = Table(box=None)
-    for column in ("id", "type", "tenant", "state", "due"):
-        table.add_column(column, no_wrap=True)
+    table = listing("id", "type", "tenant", "state", "due")
     for request in requests:
         late = request.state not in {"done", "refused"} and now >= request.due_ms
         table.add_row(

@@ -10,14 +10,13 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from greffier.cli.guard_files import build_guard
 from greffier.cli.guard_pack import app as pack_app
 from greffier.cli.guard_serve import serve_command
 from greffier.cli.guard_test import run_tests
-from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, fail, listing, out, print_json
 from greffier.core.context import Grant
 from greffier.core.rulings import Allow
 from greffier.guardrails.check import Checker, CheckFinding, CheckRequest, CheckResponse, Context
@@ -126,7 +125,7 @@ def _print_verdict(response: CheckResponse) -> None:
         out.print(Text(_visible(response.redacted_text)))
     if not response.findings:
         return
-    table = Table("type", "span", "score", "action", "detector", "rule", "view", box=None, header_style="dim")
+    table = listing("type", "span", "score", "action", "detector", "rule", "view")
     for finding in response.findings:
         table.add_row(
             finding.type,

@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from greffier.cli.config_files import explained, open_signer
-from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, fail, listing, out, print_json
 from greffier.config.bundle import build
 from greffier.config.packs import FOLDER, MAX_PACK_BYTES, bounded, newer, pack_files, sign_pack, verified_pack
 from greffier.config.paths import WorkspacePaths
@@ -99,7 +98,7 @@ def list_command(*, workspace: WorkspaceOption = Path(), as_json: JsonOption = F
     if not packs:
         out.print("the workspace has no signature packs")
         return
-    table = Table("pack", "version", "issued", "expires", "signatures", box=None, header_style="dim")
+    table = listing("pack", "version", "issued", "expires", "signatures")
     for pack in packs.values():
         expires = pack.expires or "-"
         if expired(pack):

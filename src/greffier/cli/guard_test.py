@@ -10,11 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from greffier.cli.guard_files import Rows, build_checker, read_baseline, read_cases, read_corpus, write_baseline
 from greffier.cli.guard_report import comparison_json, junit, print_comparison, print_results, print_scores, score_json
-from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, fail, listing, out, print_json
 from greffier.guardrails.check import CheckSession
 from greffier.guardrails.scoring import (
     Baseline,
@@ -250,7 +249,7 @@ def _print_risks(cases: list[tuple[str, CaseResult]]) -> None:
             held.setdefault(risk, []).append(not result.failures)
     if not held:
         return
-    table = Table("risk", "held", "of", box=None, pad_edge=False)
+    table = listing("risk", "held", "of")
     for risk in sorted(held):
         table.add_row(risk, str(sum(held[risk])), str(len(held[risk])))
     out.print(table)

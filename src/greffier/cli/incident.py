@@ -7,14 +7,13 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from greffier.app.recording import operator, record_act
 from greffier.app.stores import open_privacy
 from greffier.cli.incident_desk import desk, document, moment, record, save, show
 from greffier.cli.incident_dora import dora_command
 from greffier.cli.incident_view import iso, print_clocks, print_incident, print_register, register_line
-from greffier.cli.output import Exit, JsonOption, out, print_json
+from greffier.cli.output import Exit, JsonOption, listing, out, print_json
 from greffier.config.loading import load_snapshot
 from greffier.core.clock import SystemClock
 from greffier.core.ids import new_id
@@ -273,9 +272,7 @@ def show_command(incident_id: IncidentId, workspace: WorkspaceOption = Path(), a
         print_json({**document(incident, now), "versions": versions})
         return
     print_incident(incident, now)
-    table = Table(box=None)
-    for column in ("version", "time", "by", "state"):
-        table.add_column(column)
+    table = listing("version", "time", "by", "state")
     for at, by, one in history:
         table.add_row(str(one.version), iso(at), escape(by), one.state)
     out.print(table)

@@ -13,12 +13,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from greffier.app.recording import record_act
 from greffier.app.stores import open_keys
 from greffier.audit.ports import JournalUnavailable
-from greffier.cli.output import Exit, JsonOption, err, out, print_json
+from greffier.cli.output import Exit, JsonOption, err, listing, out, print_json
 from greffier.cli.remedies import Remedy, Wrong, explaining
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
@@ -105,9 +104,7 @@ def list_keys(
     if as_json:
         print_json([_as_json(record, now) for record in shown])
         return
-    table = Table(box=None)
-    for column in ("id", "state", "tenant", "use case", "expires", "label"):
-        table.add_column(column, no_wrap=True)
+    table = listing("id", "state", "tenant", "use case", "expires", "label")
     for record in shown:
         table.add_row(
             record.id,

@@ -1,15 +1,30 @@
 """How every command speaks: tables for people, JSON for scripts, colour only on a terminal, stable exit codes."""
 
 import json
+import os
 import sys
 from enum import IntEnum
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
+from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True)
+_UNBOUNDED = 10_000
+
+
+class _Output(Console):
+    """Standard output: as wide as the terminal, and without a width where it is a file or a pipe."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines that a table may take; ``COLUMNS`` decides wherever it is set."""
+        size = super().size
+        return size if self.is_terminal or "COLUMNS" in os.environ else ConsoleDimensions(_UNBOUNDED, size.height)
+
+
+out = _Output(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -22,6 +37,14 @@ class Exit(IntEnum):
     USAGE = 2  # the command line is wrong
     CONFIG = 3  # the workspace is wrong
     UNAVAILABLE = 4  # something needed is out of reach: a server, a file, a key
+
+
+def listing(*columns: str) -> Table:
+    """A table without lines. What is too long for the terminal goes on in the next line, the first column last."""
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
+    return table
 
 
 def print_json(value: Any) -> None:

@@ -5,9 +5,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, fail, listing, out, print_json
 from greffier.config.bundle import build
 from greffier.config.compile import compile_snapshot
 from greffier.config.documents import read_yaml
@@ -118,7 +117,7 @@ def list_rules(*, workspace: WorkspaceOption = Path(), in_force: InForce = False
     if as_json:
         print_json({"revision": snapshot.revision, "rules": [_rule_json(rule) for rule in snapshot.rules]})
         return
-    table = Table("rule", "effect", "when", "unless", "description", box=None, pad_edge=False)
+    table = listing("rule", "effect", "when", "unless", "description")
     for rule in snapshot.rules:
         unless = "" if rule.unless is None else _words(rule.unless)
         table.add_row(rule.id, rule.effect, _words(rule.when), unless, escape(rule.description))
@@ -187,7 +186,7 @@ def _run(trials: PolicyTrials, path: Path, case: PolicyCase, *, as_json: bool) -
 
 
 def _print_results(results: list[tuple[str, CaseResult]]) -> None:
-    table = Table("", "case", "verdict", "rule", "file", box=None, pad_edge=False)
+    table = listing("", "case", "verdict", "rule", "file")
     for file, result in results:
         mark = "[bold red]FAIL[/]" if result.failures else "[green]ok[/]"
         verdict, rule = _verdict(result.ruling)
@@ -237,7 +236,7 @@ def _print_explanation(explanation: Explanation) -> None:
     else:
         out.print(f"[bold red]refused[/] by {ruling.rule} ({ruling.code}): {escape(ruling.reason)}")
         out.print(f"  [bold]remedy:[/] {escape(ruling.advice)}")
-    table = Table("check or rule", "effect", "outcome", "why", box=None, pad_edge=False)
+    table = listing("check or rule", "effect", "outcome", "why")
     for check in explanation.checks:
         mark = "[green]passed[/]" if check.passed else "[bold red]failed[/]"
         table.add_row(check.id, "check", mark, escape(check.reason))

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Literal, NoReturn
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from greffier.app.recording import operator, record_act
 from greffier.app.stores import open_content, open_reviews
 from greffier.audit.ports import ContentUnavailable, JournalUnavailable
 from greffier.cli.guard_report import printable
-from greffier.cli.output import Exit, JsonOption, fail, out, print_json
+from greffier.cli.output import Exit, JsonOption, fail, listing, out, print_json
 from greffier.config.paths import WorkspacePaths
 from greffier.core.clock import SystemClock
 from greffier.guardrails.reviews import Review, ReviewConflict, ReviewNotFound, ReviewsUnavailable
@@ -44,7 +43,7 @@ def list_reviews(
     if as_json:
         print_json([_summary(review, now_ms) for review in reviews])
         return
-    table = Table("review", "status", "deadline", "use case", "by", "rule", "found", box=None, pad_edge=False)
+    table = listing("review", "status", "deadline", "use case", "by", "rule", "found")
     for review in reviews:
         found = ", ".join(f"{line.type}x{line.count}" for line in review.found[:3])
         table.add_row(
@@ -80,7 +79,7 @@ def show(
     for name, value in _summary(review, now_ms).items():
         if name != "found" and value not in {"", 0}:
             out.print(f"[bold]{name}[/] {escape(str(value))}")
-    table = Table("found", "count", "score", "action", "detector rule", box=None, pad_edge=False)
+    table = listing("found", "count", "score", "action", "detector rule")
     for line in review.found:
         table.add_row(line.type, str(line.count), f"{line.score:.2f}", line.action or "-", line.rule)
     out.print(table)

@@ -14,6 +14,7 @@ from greffier.config.settings import ModelFile, PromptFront, WorkspaceSettings
 from greffier.core.settings import Settings
 from greffier.guardrails.settings import GuardrailFile
 from greffier.policy.settings import PolicyFile, UseCaseSettings
+from greffier.policy.trial import PolicyTestFile
 
 T = TypeVar("T", bound=Settings)
 
@@ -22,10 +23,11 @@ KINDS: dict[str, type[Settings]] = {
     "use_cases": UseCaseSettings,
     "models": ModelFile,
     "policies": PolicyFile,
+    "policy_tests": PolicyTestFile,
     "guardrails": GuardrailFile,
     "prompts": PromptFront,
 }
-"""Which type describes the files of which folder; ``greffier`` is ``greffier.yaml``."""
+"""Which type describes the files of which folder; ``greffier`` is one file, ``policy_tests`` is ``policies/tests/``."""
 
 
 _PATTERNS = {

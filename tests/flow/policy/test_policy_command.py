@@ -7,28 +7,10 @@ from typer.testing import CliRunner, Result
 from greffier.cli.policy import app
 from greffier.config.demo import write_demo
 
-CASES = """
-cases:
-  - name: the assistant may chat
-    use_case: assistant
-    expect: allow
-    rule: demo-assistant
-    on_premises_only: false
-  - name: nobody may use it for marketing
-    use_case: assistant
-    purpose: marketing
-    expect: deny
-    code: purpose_mismatch
-    rule: builtin:purpose
-"""
-
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     write_demo(tmp_path / "demo")
-    tests = tmp_path / "demo" / "policies" / "tests"
-    tests.mkdir()
-    (tests / "demo.yaml").write_text(CASES)
     return tmp_path / "demo"
 
 
@@ -36,10 +18,29 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, [*arguments])
 
 
-def test_cases_pass(workspace: Path) -> None:
+EXAMPLE = Path(__file__).parents[3] / "examples" / "insurance"
+
+
+def test_the_cases_of_a_new_workspace_pass(workspace: Path) -> None:
     result = run("test", "-w", str(workspace))
     assert result.exit_code == 0, result.output
     assert "2 passed, 0 failed" in result.output
+
+
+def test_the_cases_of_the_example_pass_and_try_every_rule() -> None:
+    result = run("test", "-w", str(EXAMPLE))
+    assert result.exit_code == 0, result.output
+    tried = result.output
+    allowing = [rule["id"] for rule in json.loads(run("list", "-w", str(EXAMPLE), "--json").output)["rules"]]
+    # A picture is refused before any rule is asked, because no use case was approved for pictures.
+    assert [rule for rule in allowing if rule not in tried] == ["no-pictures-of-claims"]
+
+
+def test_a_listing_is_whole_in_a_pipe_and_its_ids_are_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    piped = run("list", "-w", str(EXAMPLE)).output
+    assert "Photographs and scans are not sent to models, because redaction works on text only." in piped
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "no-pictures-of-claims " in run("list", "-w", str(EXAMPLE)).output
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_the_schemas_accept_the_demo_and_refuse_a_misspelt_key(demo: Path, tmp_p
 
 def test_every_file_of_the_demo_points_editors_at_a_schema_that_is_there(demo: Path) -> None:
     files = [path for path in demo.rglob("*.yaml") if ".greffier" not in path.parts]
-    assert len(files) == 4
+    assert len(files) == 5
     for path in files:
         first = path.read_text().splitlines()[0]
         assert first.startswith("# yaml-language-server: $schema=")
