@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleOptions
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,10 +18,10 @@ class _Output(Console):
     """Standard output: as wide as the terminal, and without a width where it is a file or a pipe."""
 
     @property
-    def size(self) -> ConsoleDimensions:
-        """Columns and lines that a table may take; ``COLUMNS`` decides wherever it is set."""
-        size = super().size
-        return size if self.is_terminal or "COLUMNS" in os.environ else ConsoleDimensions(_UNBOUNDED, size.height)
+    def options(self) -> ConsoleOptions:
+        """What is printed may take so many columns; ``COLUMNS`` decides wherever it is set."""
+        options = super().options
+        return options if self.is_terminal or "COLUMNS" in os.environ else options.update(width=_UNBOUNDED)
 
 
 out = _Output(highlight=False, soft_wrap=True)
