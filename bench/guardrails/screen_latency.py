@@ -62,14 +62,14 @@ def default_screen_latency() -> str:
     sizes: list[list[object]] = []
     for kind, text in TEXTS.items():
         row = [kind]
-        for size, rounds in ((1024, 100), (8192, 20), (65536, 5)):
+        for size, rounds in ((1024, 100), (8192, 20), (65536, 5), (524288, 2)):
             row.append(f"{min(_times(screen.engines['input'], text, size, 'user', rounds)) / size * 1024:.2f}")
         sizes.append(row)
     return (
         "### Default screen, CPU ms per KB: least / p50 / p99\n\n"
         + table(["1 KB of", "without learned detectors", "learned, ungated", "input", "output"], kinds)
         + "\n### Default screen, input, least CPU ms per KB by size\n\n"
-        + table(["text", "1 KB", "8 KB", "64 KB"], sizes)
+        + table(["text", "1 KB", "8 KB", "64 KB", "512 KB"], sizes)
     )
 
 

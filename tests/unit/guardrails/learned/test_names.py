@@ -72,3 +72,12 @@ def test_hashes_do_not_depend_on_where_a_word_stands() -> None:
     tokens = tokenize(text)
     assert set(tokens.hash[1::2].tolist()) == {hash_word("müller")}
     assert all(int(h) == hash_word(text[a:b]) for h, a, b in zip(tokens.hash, tokens.start, tokens.end, strict=True))
+
+
+def test_what_stands_elsewhere_in_a_long_text_makes_no_address_and_hides_none() -> None:
+    address = "14 Rosemary Lane, Norwich NR3 1AB"
+    alone = f"Ship it to {address}, please. "
+    filler = "The weather in the harbour was fine on 12 days of 30. Ask Margaret Holloway. "
+    long = filler * 50 + alone + filler * 50
+    assert found(long, "ADDRESS") == [address]
+    assert found(long, "PERSON") == ["Margaret Holloway"] * 100

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greffier.guardrails.detectors.learned import tone_words
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
 from greffier.guardrails.detectors.learned.text import read_sections
 from greffier.guardrails.detectors.learned.tone import ToneReader
@@ -169,3 +170,27 @@ def test_long_hostile_texts_are_read_to_the_end(piece: str) -> None:
     assert all(0 <= finding.start < finding.end <= len(text) for finding in found)
     if "stupid" in piece.split():
         assert found[-1].end > len(text) - 300
+
+
+@given(st.text(alphabet="ab*#@ .\u00e9\u20ac", max_size=60), st.integers(0, 60), st.integers(0, 60))
+@settings(max_examples=200, deadline=None)
+def test_a_stretch_holds_the_censored_words_that_the_whole_text_has_there(text: str, one: int, other: int) -> None:
+    start, end = sorted((min(one, len(text)), min(other, len(text))))
+    whole = [match.span() for match in tone_words._CENSORED.finditer(text, start, end)]
+    assert tone_words.censored(text, start, end) == whole
+
+
+def test_each_stretch_is_encoded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RE2 encodes all it is given: given the whole text for every stretch, the cost per kilobyte grew with the text."""
+    given: list[int] = []
+
+    class Counted:
+        def finditer(self, text: str, start: int, end: int) -> list[object]:
+            given.append(len(text))
+            return []
+
+    monkeypatch.setattr(tone_words, "_CENSORED", Counted())
+    text = ("You are stupid. " + "The parcel came late and the weather was fine. " * 12) * 100
+    assert READER.read(text)[1]
+    assert len(given) > 50
+    assert sum(given) <= 2 * len(text)

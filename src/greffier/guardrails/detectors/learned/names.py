@@ -98,10 +98,11 @@ class Names:
         if not loud.any():
             return []
         edges = np.flatnonzero(np.diff(loud))
+        sections = flags >> CATEGORY_SHIFT
         spans = []
         for first, stop in edges.reshape(-1, 2).tolist():
             tags = self._decode(np.log(chances[first:stop] + 1e-9))
-            spans += self._collect(tokens, flags >> CATEGORY_SHIFT, chances, first, tags)
+            spans += self._collect(tokens, sections, chances, first, tags)
         return [span for span in spans if span[0] != "ADDRESS" or _is_address(tokens, span[1], span[2])]
 
     def _decode(self, logs: Floats) -> list[int]:
@@ -178,7 +179,7 @@ def _whole_name(tokens: Tokens, sections: Ints, first: int, stop: int) -> tuple[
 
 def _is_address(tokens: Tokens, start: int, end: int) -> bool:
     """Whether a span holds a number and a proper word: without a number it is a place, without a word an account."""
-    inside = (tokens.start >= start) & (tokens.end <= end)
+    inside = slice(int(tokens.start.searchsorted(start)), int(tokens.end.searchsorted(end, "right")))
     shapes: Ints = tokens.shape[inside]
     long = tokens.end[inside] - tokens.start[inside] >= _WORD
     words = long & ((shapes == CAPITAL) | (shapes == LOWER_WORD) | (shapes == MIXED) | (shapes == SHOUTED))

@@ -231,9 +231,7 @@ class ToneWords:
         for at, word in _unknown(plain, known):
             for hidden in self._disguises.find(word):
                 note(at + hidden.start, hidden.length, hidden.meaning)
-        found.extend(
-            (match.start(), match.end(), "PROF", _EVERY) for match in _CENSORED.finditer(page.text, start, end)
-        )
+        found.extend((begin, stop, "PROF", _EVERY) for begin, stop in censored(page.text, start, end))
         last_rank = len(self._rank)
         found.sort(key=lambda one: (one[0], -one[1], self._rank.get(_plain(one[2]), last_rank), one[2]))
         return self._settled(found, _likely(votes))
@@ -255,6 +253,17 @@ class ToneWords:
         if concept in self._rank:
             return one.concept in self._rank
         return concept != "GROUP" and one.end - one.start > end - start and one.concept in self._greedy
+
+
+def censored(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return where a stretch of a text holds words with signs instead of letters ("sh*t").
+
+    RE2 encodes and counts the whole of what it is given, so it is given the stretch, with the character at either side
+    that decides whether a word begins or ends there.
+    """
+    first = max(0, start - 1)
+    matches = _CENSORED.finditer(text[first : end + 1], start - first, end - first)
+    return [(match.start() + first, match.end() + first) for match in matches]
 
 
 def _unknown(plain: str, known: Collection[int]) -> Iterator[tuple[int, str]]:
