@@ -1,14 +1,19 @@
 """From bytes to typed requests, with every mistake named as a field of the request. Values are never quoted."""
 
 from collections.abc import Collection
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Ruling
 
 T = TypeVar("T")
+
+CallId = Annotated[str, Meta(pattern=r"^[!-~]{0,256}$", description="Visible ASCII without blanks")]
+"""Ties a tool's answer to its call. It reaches the model unread by the screens, so it has no room for words."""
+TokenId = Annotated[str, Meta(pattern=r"^[0-9]{1,7}$", description="Number of a token")]
 
 _RULE = "gateway.decode"
 _MAX_NAME = 64
@@ -93,7 +98,7 @@ def _malformed(reason: str) -> Deny:
 def _invalid(message: str) -> Deny:
     """Translate msgspec's message; its form is ``WHAT - at `$.path` ``, pinned by tests."""
     what, _, where = message.partition(" - at `")
-    path = where.rstrip("`").removeprefix("$").removeprefix(".")
+    path = where.rstrip("`").removeprefix("key` in `").removeprefix("$").removeprefix(".")
     if what.startswith(_UNKNOWN):
         field = what[len(_UNKNOWN) :].rstrip("`")
         return unsupported(f"{path}.{field}" if path else field)

@@ -1,9 +1,11 @@
 """Walking every text of a conversation, so that no place can be forgotten by one caller and not by another."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from operator import is_
+from typing import Any, Final
 
 import msgspec
+import re2
 
 from greffier.core.chat import (
     ChatRequest,
@@ -30,15 +32,42 @@ _PROVENANCE: dict[Role, Provenance] = {
     "function": "tool_output",
 }
 
+_LONGEST_WORD: Final = 64
+_WORD: Final = re2.compile(r"[A-Za-z_$][A-Za-z0-9_$.-]*")
+_NUMBER: Final = re2.compile(r"[0-9]{7}")
+_PROSE: Final = frozenset({"description", "title", "$comment"})
+"""Keys of a schema whose texts are read even if they are one word."""
+_VALUES: Final = frozenset({"enum", "const", "default", "examples", "example"})
+"""Keys of a schema that hold values."""
+_GIVEN: Final = _PROSE | _VALUES
+
 
 def rewrite_request(request: ChatRequest, change: Change) -> ChatRequest:
-    """Apply ``change`` to every text of the request: messages, tool calls and tool descriptions."""
+    """Apply ``change`` to every text of the request: messages, tool calls, tools, schemas and stop sequences.
+
+    What a model reads has no place that is not read here, except words without blanks: names, keys, enumerated values.
+    """
     messages = tuple([rewrite_message(message, _PROVENANCE[message.role], change) for message in request.messages])
-    tools = tuple([_tool(tool, change) for tool in request.tools]) if request.tools else request.tools
-    same = all(new is old for new, old in zip(messages, request.messages, strict=True))
-    if same and all(new is old for new, old in zip(tools, request.tools, strict=True)):
+    if all(new is old for new, old in zip(messages, request.messages, strict=True)):
+        messages = request.messages
+    tools, choice, wanted, params = request.tools, request.tool_choice, request.response_format, request.params
+    if tools:
+        tools = tuple([_tool(tool, change) for tool in tools])
+        if all(new is old for new, old in zip(tools, request.tools, strict=True)):
+            tools = request.tools
+    if isinstance(choice, dict):
+        choice = _document(choice, "tool_output", change)
+    if wanted is not None:
+        wanted = _document(wanted, "system", change)
+    if "stop" in params:
+        stop = _document(params["stop"], "user", change)
+        params = params if stop is params["stop"] else {**params, "stop": stop}
+    same = messages is request.messages and tools is request.tools and choice is request.tool_choice
+    if same and wanted is request.response_format and params is request.params:
         return request
-    return msgspec.structs.replace(request, messages=messages, tools=tools)
+    return msgspec.structs.replace(
+        request, messages=messages, tools=tools, tool_choice=choice, response_format=wanted, params=params
+    )
 
 
 def rewrite_message(message: Message, provenance: Provenance, change: Change) -> Message:
@@ -75,14 +104,16 @@ def _part(part: Part, provenance: Provenance, change: Change) -> Part:
 
 
 def _call(call: ToolCall, change: Change) -> ToolCall:
-    written = call.function.arguments
-    if not written:
+    function = call.function
+    name = _name(function.name, "tool_call", change)
+    arguments = function.arguments
+    if arguments:
+        readable = plain_json(arguments)
+        changed = change(readable, "tool_call")
+        arguments = arguments if changed is readable else changed
+    if name is function.name and arguments is function.arguments:
         return call
-    readable = plain_json(written)
-    arguments = change(readable, "tool_call")
-    if arguments is readable:
-        return call
-    return msgspec.structs.replace(call, function=FunctionCall(call.function.name, arguments))
+    return msgspec.structs.replace(call, function=FunctionCall(name, arguments))
 
 
 def plain_json(text: str) -> str:
@@ -98,25 +129,48 @@ def plain_json(text: str) -> str:
 def _tool(tool: ToolSpec, change: Change) -> ToolSpec:
     """Descriptions are instructions to the model from outside: they are read like a tool's answer."""
     function = tool.function
+    name = _name(function.name, "tool_output", change)
     described = change(function.description, "tool_output") if function.description else function.description
     parameters = function.parameters
     if parameters:
-        parameters = _schema(parameters, change)
-    if described is function.description and parameters is function.parameters:
+        parameters = _document(parameters, "tool_output", change)
+    if name is function.name and described is function.description and parameters is function.parameters:
         return tool
-    return ToolSpec(msgspec.structs.replace(function, description=described, parameters=parameters))
+    return ToolSpec(msgspec.structs.replace(function, name=name, description=described, parameters=parameters))
 
 
-def _schema(schema: dict[str, Any], change: Change) -> dict[str, Any]:
-    """Rewrite the descriptions inside a parameter schema; keys and types stay as they are."""
-    result: dict[str, Any] | None = None
-    for key, value in schema.items():
-        new = value
-        if isinstance(value, str) and key in {"description", "title"}:
-            new = change(value, "tool_output")
-        elif isinstance(value, dict):
-            new = _schema(value, change)
-        if new is not value:
-            result = dict(schema) if result is None else result
-            result[key] = new
-    return schema if result is None else result
+def _document(value: Any, provenance: Provenance, change: Change, *, key: str = "") -> Any:
+    """Rewrite the texts of a JSON document, keys included; the same object comes back when none changed.
+
+    The same text becomes the same text everywhere, so what named a property still names it afterwards. A number is read
+    where it is a value that the model may give, not where it bounds one.
+    """
+    if isinstance(value, str):
+        return change(value, provenance) if value and key in _PROSE else _name(value, provenance, change)
+    if isinstance(value, Mapping):
+        names = [_name(name, provenance, change) for name in value]
+        entries = [
+            _document(entry, provenance, change, key=name if name in _GIVEN else key if key in _VALUES else "")
+            for name, entry in value.items()
+        ]
+        same = all(map(is_, names, value)) and all(map(is_, entries, value.values()))
+        return value if same else dict(zip(names, entries, strict=True))
+    if isinstance(value, list | tuple):
+        items = [_document(item, provenance, change, key=key) for item in value]
+        return value if all(map(is_, items, value)) else items
+    if key in _VALUES and isinstance(value, int) and not isinstance(value, bool):
+        written = str(value)
+        changed = change(written, provenance)
+        return value if changed is written else changed
+    return value
+
+
+def _name(word: str, provenance: Provenance, change: Change) -> str:
+    return word if _is_word(word) else change(word, provenance)
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text is one word as programs write them, without room for a sentence or a number of somebody's."""
+    if len(text) > _LONGEST_WORD or not text.isascii():
+        return False
+    return text.replace("_", "").isalpha() or not text or (bool(_WORD.fullmatch(text)) and not _NUMBER.search(text))

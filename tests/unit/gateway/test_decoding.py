@@ -79,6 +79,12 @@ USER = {"role": "user", "content": "hi"}
         ({"messages": [{"role": "wizard", "content": "x"}]}, Code.INVALID_REQUEST, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, Code.INVALID_REQUEST, "messages[0].content"),
         ({"messages": [{"role": "tool", "content": "x"}]}, Code.INVALID_REQUEST, "messages[0].tool_call_id"),
+        (
+            {"messages": [{"role": "tool", "tool_call_id": "a card of mine", "content": "x"}]},
+            Code.INVALID_REQUEST,
+            "messages[0].tool_call_id",
+        ),
+        ({"messages": [USER], "logit_bias": {"4111111111111111": 1}}, Code.INVALID_REQUEST, "logit_bias"),
         ({"messages": [USER], "max_tokens": 3, "max_completion_tokens": 4}, Code.INVALID_REQUEST, "max_tokens"),
         ({"messages": [USER], "stream_options": {"include_usage": True}}, Code.INVALID_REQUEST, "stream_options"),
         ({"messages": [USER], "top_k": 3}, Code.UNSUPPORTED_PARAMETER, "top_k"),

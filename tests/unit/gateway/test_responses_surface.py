@@ -104,6 +104,7 @@ def test_settings_are_translated() -> None:
         ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
         ({"input": [{"type": "function_call_output", "call_id": "x"}]}, "input[0].output"),
         ({"input": [{"type": "function_call", "call_id": "x"}]}, "input[0].name"),
+        ({"input": [{"type": "function_call", "call_id": "no words here", "name": "f"}]}, "input[0].call_id"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
             "input[0].content[0].file_id",

@@ -26,7 +26,7 @@ from greffier.core.chat import (
     ToolSpec,
 )
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.gateway.decoding import decode_with_extras, invalid, unsupported
+from greffier.gateway.decoding import CallId, TokenId, decode_with_extras, invalid, unsupported
 
 
 class StrictTextPart(TextPart, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
@@ -65,6 +65,7 @@ class StrictFunctionCall(FunctionCall, frozen=True, forbid_unknown_fields=True):
 class StrictToolCall(ToolCall, frozen=True, forbid_unknown_fields=True):
     """A tool call the model asked for; streamed answers that were put together again may carry ``index``."""
 
+    id: CallId
     function: StrictFunctionCall
     index: int | UnsetType = UNSET
 
@@ -74,6 +75,7 @@ class StrictMessage(Message, frozen=True, omit_defaults=True, forbid_unknown_fie
 
     content: str | tuple[StrictPart, ...] | None = None
     tool_calls: tuple[StrictToolCall, ...] | None = None
+    tool_call_id: CallId | None = None
     annotations: Annotated[tuple[Any, ...], Meta(max_length=0)] | None = None
     audio: None = None
     function_call: None = None
@@ -124,7 +126,7 @@ class WireChat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     seed: int | UnsetType | None = UNSET
     presence_penalty: Penalty | UnsetType | None = UNSET
     frequency_penalty: Penalty | UnsetType | None = UNSET
-    logit_bias: dict[str, Number] | UnsetType | None = UNSET
+    logit_bias: dict[TokenId, Number] | UnsetType | None = UNSET
     logprobs: bool | UnsetType | None = UNSET
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | UnsetType | None = UNSET
     parallel_tool_calls: bool | UnsetType | None = UNSET

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from greffier.core.chat import ChatRequest, Message
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.gateway.decoding import decode, unsupported
+from greffier.gateway.decoding import TokenId, decode, unsupported
 from greffier.gateway.wire.chat_request import Count, EndUser, Number, Penalty, StreamOptions
 
 
@@ -27,7 +27,7 @@ class WireLegacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     seed: int | UnsetType | None = UNSET
     presence_penalty: Penalty | UnsetType | None = UNSET
     frequency_penalty: Penalty | UnsetType | None = UNSET
-    logit_bias: dict[str, Number] | UnsetType | None = UNSET
+    logit_bias: dict[TokenId, Number] | UnsetType | None = UNSET
     suffix: str | None = None
     echo: bool | None = None
     best_of: int | None = None

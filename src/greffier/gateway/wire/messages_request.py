@@ -24,7 +24,7 @@ from greffier.core.chat import (
     ToolSpec,
 )
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.gateway.decoding import decode_with_extras, invalid, unsupported
+from greffier.gateway.decoding import CallId, decode_with_extras, invalid, unsupported
 from greffier.gateway.wire.chat_request import Count
 
 _json = msgspec.json.Encoder().encode
@@ -71,7 +71,7 @@ class Document(Block, frozen=True, forbid_unknown_fields=True, tag_field="type",
 class ToolUse(Block, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="tool_use"):
     """A call the model made earlier."""
 
-    id: str
+    id: CallId
     name: str
     input: dict[str, Any]
     caller: dict[str, Any] | None = None
@@ -80,7 +80,7 @@ class ToolUse(Block, frozen=True, forbid_unknown_fields=True, tag_field="type", 
 class ToolResult(Block, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="tool_result"):
     """What a call returned."""
 
-    tool_use_id: str
+    tool_use_id: CallId
     content: str | tuple[Text | Image | Document, ...] | None = None
     is_error: bool | None = None
 

@@ -24,7 +24,7 @@ from greffier.core.chat import (
     ToolSpec,
 )
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.gateway.decoding import decode, invalid, unsupported
+from greffier.gateway.decoding import CallId, decode, invalid, unsupported
 from greffier.gateway.wire.chat_request import Count, EndUser, check_messages
 
 
@@ -77,7 +77,7 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     status: str | None = None
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: str | tuple[WirePart, ...] | None = None
-    call_id: str | None = None
+    call_id: CallId | None = None
     name: str | None = None
     arguments: str | None = None
     output: str | tuple[WirePart, ...] | None = None
