@@ -1,6 +1,6 @@
 """Walking every text of a conversation, so that no place can be forgotten by one caller and not by another."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from operator import is_
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ _PROVENANCE: dict[Role, Provenance] = {
 }
 
 _LONGEST_WORD: Final = 64
-_WORD: Final = re2.compile(r"[A-Za-z_$][A-Za-z0-9_$.-]*")
+_JOINERS: Final = dict.fromkeys(map(ord, "_.-$"))
 _NUMBER: Final = re2.compile(r"[0-9]{7}")
 _PROSE: Final = frozenset({"description", "title", "$comment"})
 """Keys of a schema whose texts are read even if they are one word."""
@@ -146,15 +146,20 @@ def _document(value: Any, provenance: Provenance, change: Change, *, key: str = 
     where it is a value that the model may give, not where it bounds one.
     """
     if isinstance(value, str):
-        return change(value, provenance) if value and key in _PROSE else _name(value, provenance, change)
-    if isinstance(value, Mapping):
-        names = [_name(name, provenance, change) for name in value]
-        entries = [
-            _document(entry, provenance, change, key=name if name in _GIVEN else key if key in _VALUES else "")
-            for name, entry in value.items()
-        ]
-        same = all(map(is_, names, value)) and all(map(is_, entries, value.values()))
-        return value if same else dict(zip(names, entries, strict=True))
+        if key in _PROSE:
+            return change(value, provenance) if value else value
+        return value if _is_word(value) else change(value, provenance)
+    if isinstance(value, dict):
+        fresh: dict[str, Any] | None = None
+        for name, entry in value.items():
+            below = name if name in _GIVEN else key if key in _VALUES else ""
+            new_name = name if _is_word(name) else change(name, provenance)
+            new = entry if entry is True or entry is False else _document(entry, provenance, change, key=below)
+            if new is not entry or new_name is not name:
+                fresh = dict(value) if fresh is None else fresh
+                del fresh[name]
+                fresh[new_name] = new
+        return value if fresh is None else fresh
     if isinstance(value, list | tuple):
         items = [_document(item, provenance, change, key=key) for item in value]
         return value if all(map(is_, items, value)) else items
@@ -173,4 +178,7 @@ def _is_word(text: str) -> bool:
     """Whether a text is one word as programs write them, without room for a sentence or a number of somebody's."""
     if len(text) > _LONGEST_WORD or not text.isascii():
         return False
-    return text.replace("_", "").isalpha() or not text or (bool(_WORD.fullmatch(text)) and not _NUMBER.search(text))
+    if text.replace("_", "").isalpha() or not text:
+        return True
+    bare = text.translate(_JOINERS)
+    return bare.isalpha() or (bare.isalnum() and not text[0].isdecimal() and not _NUMBER.search(text))
