@@ -426,6 +426,33 @@ def test_typed_variables_of_the_prompt_stand_in_it_as_the_use_case_gives_them(
 
 IMAGE = "data:image/png;base64,iVBORw0KGgo="
 PDF = "data:application/pdf;base64,JVBERi0xLjQK"
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("/v1/chat/completions", {"type": "image_url", "image_url": {"url": "https://intranet.acme.example/a.png"}}),
+        ("/v1/responses", {"type": "input_image", "image_url": "https://intranet.acme.example/a.png"}),
+        ("/v1/messages", {"type": "image", "source": {"type": "url", "url": "https://intranet.acme.example/a.png"}}),
+    ],
+)
+def test_a_server_of_ours_fetches_no_picture_unless_its_deployment_says_so(
+    platform: Platform, key: str, peers: Peers, path: str, part: dict[str, Any]
+) -> None:
+    def ask(text: str) -> Answer:
+        kind = "input_text" if path == "/v1/responses" else "text"
+        turns = [{"role": "user", "content": [{"type": kind, "text": text}, part]}]
+        body: dict[str, Any] = {"model": "assistant", "input" if path == "/v1/responses" else "messages": turns}
+        return platform.request("POST", path, body | ({"max_tokens": 5} if path == "/v1/messages" else {}), key=key)
+
+    assert ask("What is this?").status == 200
+    assert "intranet.acme.example" in str(peers.external.requests[-1].json)
+    refused = ask("The patient has diabetes. What is this?")  # which only the server on premises may read
+    assert refused.status == 403, refused.body
+    assert "no_permitted_deployment" in refused.body.decode()
+    assert not peers.onprem.requests
+
+
 OTHER_KINDS = {
     "chat-file": ("/v1/chat/completions", {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}}),
     "chat-audio": ("/v1/chat/completions", {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}),

@@ -64,11 +64,18 @@ def _deployment(name: str, settings: DeploymentSettings, workspace: WorkspaceSet
         data_classes=permitted_data_classes(settings, workspace),
         price=_price(settings.price),
         timeouts=Timeouts(timeouts.connect_s, timeouts.first_token_s, timeouts.total_s),
-        capabilities=settings.capabilities,
+        capabilities=_capabilities(settings),
         max_output_tokens=settings.max_output_tokens,
         context_tokens=settings.context_tokens,
         extra_parameters=settings.extra_parameters,
     )
+
+
+def _capabilities(settings: DeploymentSettings) -> tuple[str, ...]:
+    """As written; a provider outside fetches pictures from its own network, a server of ours only if we say so."""
+    given = settings.capabilities
+    fetches = settings.location == "external" and "images" in given and "image_urls" not in given
+    return (*given, "image_urls") if fetches else given
 
 
 def _price(price: PriceSettings | None) -> Price | None:

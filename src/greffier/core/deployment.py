@@ -47,7 +47,8 @@ class Deployment(msgspec.Struct, frozen=True):
         data_classes: Data classes it may process.
         price: None when unknown; unknown is never zero.
         timeouts: How long to wait.
-        capabilities: ``chat``, ``embeddings``, ``tools``, ``images``, ``json_schema``.
+        capabilities: ``chat``, ``embeddings``, ``tools``, ``images``, ``image_urls`` (its server fetches them),
+            ``json_schema``.
         max_output_tokens: Default cap when the caller sets none.
         context_tokens: Size of the context window, if known.
         extra_parameters: Non-standard request parameters that may be passed on.

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 CallId = Annotated[str, Meta(pattern=r"^[!-~]{0,256}$", description="Visible ASCII without blanks")]
 """Ties a tool's answer to its call. It reaches the model unread by the screens, so it has no room for words."""
+ImageAddress = Annotated[str, Meta(pattern=r"^(?:[dD][aA][tT][aA]:|[hH][tT][tT][pP][sS]?://)")]
+"""An image in the request, or at an address; other schemes would reach into the machine of the model's server."""
 TokenId = Annotated[str, Meta(pattern=r"^[0-9]{1,7}$", description="Number of a token")]
 
 _RULE = "gateway.decode"

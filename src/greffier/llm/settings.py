@@ -51,7 +51,7 @@ class DeploymentSettings(Settings, frozen=True, kw_only=True):
     data_classes: tuple[Identifier, ...] | None = None
     price: PriceSettings | None = None
     timeouts: TimeoutSettings = TimeoutSettings()
-    capabilities: tuple[Literal["chat", "embeddings", "tools", "images", "json_schema"], ...] = (
+    capabilities: tuple[Literal["chat", "embeddings", "tools", "images", "image_urls", "json_schema"], ...] = (
         "chat",
         "tools",
         "images",

@@ -39,8 +39,17 @@ def capabilities(request: ChatRequest) -> tuple[str, ...]:
     needed = ["chat"]
     if request.tools:
         needed.append("tools")
-    if any(isinstance(p, ImagePart) for m in request.messages if isinstance(m.content, tuple) for p in m.content):
+    pictures = [
+        part.image_url.url
+        for message in request.messages
+        if isinstance(message.content, tuple)
+        for part in message.content
+        if isinstance(part, ImagePart)
+    ]
+    if pictures:
         needed.append("images")
+        if not all(url[:5].lower() == "data:" for url in pictures):
+            needed.append("image_urls")
     if request.response_format and request.response_format.get("type") == "json_schema":
         needed.append("json_schema")
     return tuple(needed)

@@ -84,6 +84,21 @@ USER = {"role": "user", "content": "hi"}
             Code.INVALID_REQUEST,
             "messages[0].tool_call_id",
         ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]},
+            Code.UNSUPPORTED_PARAMETER,
+            "messages[0].content[0].file.file_id",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": 1}}]}]},
+            Code.INVALID_REQUEST,
+            "messages[0].content[0].input_audio.data",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc"}}]}]},
+            Code.INVALID_REQUEST,
+            "messages[0].content[0].image_url.url",
+        ),
         ({"messages": [USER], "logit_bias": {"4111111111111111": 1}}, Code.INVALID_REQUEST, "logit_bias"),
         ({"messages": [USER], "max_tokens": 3, "max_completion_tokens": 4}, Code.INVALID_REQUEST, "max_tokens"),
         ({"messages": [USER], "stream_options": {"include_usage": True}}, Code.INVALID_REQUEST, "stream_options"),

@@ -130,6 +130,15 @@ USER = {"role": "user", "content": "x"}
         ({"max_tokens": 1, "messages": [USER], "thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
         ({"max_tokens": 1, "messages": [USER], "tool_choice": {"type": "tool"}}, "tool_choice.name"),
         (
+            {
+                "max_tokens": 1,
+                "messages": [
+                    {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "file:///etc"}}]}
+                ],
+            },
+            "messages[0].content[0].source.url",
+        ),
+        (
             {"max_tokens": 1, "messages": [USER], "tools": [{"type": "web_search_20250305", "name": "web_search"}]},
             "tools[0].type",
         ),

@@ -151,9 +151,10 @@ parts = st.one_of(
     st.just(ImagePart(ImageUrl("https://example.test/a.png"))),
     st.just(FilePart({"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="})),
 )
+ids = st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
 calls = st.builds(
     ToolCall,
-    texts,
+    ids,
     st.builds(
         FunctionCall,
         texts,

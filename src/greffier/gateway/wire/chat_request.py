@@ -20,13 +20,14 @@ from greffier.core.chat import (
     ImagePart,
     ImageUrl,
     Message,
+    Part,
     RefusalPart,
     TextPart,
     ToolCall,
     ToolSpec,
 )
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.gateway.decoding import CallId, TokenId, decode_with_extras, invalid, unsupported
+from greffier.gateway.decoding import CallId, ImageAddress, TokenId, decode_with_extras, invalid, unsupported
 
 
 class StrictTextPart(TextPart, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
@@ -35,6 +36,8 @@ class StrictTextPart(TextPart, frozen=True, tag_field="type", tag="text", forbid
 
 class StrictImageUrl(ImageUrl, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Where an image is."""
+
+    url: ImageAddress
 
 
 class StrictImagePart(ImagePart, frozen=True, tag_field="type", tag="image_url", forbid_unknown_fields=True):
@@ -258,6 +261,25 @@ def check_messages(messages: tuple[Message, ...]) -> Deny | None:
             return invalid(f"messages[{position}].content", f"A message of role '{role}' needs content")
         if role == "tool" and not message.tool_call_id:
             return invalid(f"messages[{position}].tool_call_id", "A tool's answer must name the call it answers")
+        if isinstance(message.content, tuple) and (problem := _unread(message.content, f"messages[{position}]")):
+            return problem
         if message.tool_calls and role != "assistant":
             return invalid(f"messages[{position}].tool_calls", "Only the assistant calls tools")
+    return None
+
+
+_CARRIED = {"file": frozenset({"file_data", "filename"}), "input_audio": frozenset({"data", "format"})}
+
+
+def _unread(parts: tuple[Part, ...], where: str) -> Deny | None:
+    """A file or a sound that is not carried in the request: stored elsewhere, or at an address to be fetched."""
+    for position, part in enumerate(parts):
+        if isinstance(part, FilePart | AudioPart):
+            kind, held = ("file", part.file) if isinstance(part, FilePart) else ("input_audio", part.input_audio)
+            for key, value in held.items():
+                name = f"{where}.content[{position}].{kind}.{key}"
+                if key not in _CARRIED[kind]:
+                    return unsupported(name, "Send the content itself; what is stored elsewhere cannot be governed.")
+                if not isinstance(value, str):
+                    return invalid(name, f"Expected str at '{name}'")
     return None

@@ -340,6 +340,8 @@ def _image(block: Image, where: str) -> Part | Deny:
     source = block.source
     if source.type == "text":
         return invalid(f"{where}.source.type", "An image is given as base64 or by URL")
+    if source.type == "url" and not source.url.lower().startswith(("https://", "http://")):
+        return invalid(f"{where}.source.url", "The address of an image begins with https://")
     return ImagePart(ImageUrl(source.url if source.type == "url" else _data_url(source)))
 
 

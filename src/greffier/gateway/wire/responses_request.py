@@ -24,7 +24,7 @@ from greffier.core.chat import (
     ToolSpec,
 )
 from greffier.core.rulings import Allow, Deny, Ruling
-from greffier.gateway.decoding import CallId, decode, invalid, unsupported
+from greffier.gateway.decoding import CallId, ImageAddress, decode, invalid, unsupported
 from greffier.gateway.wire.chat_request import Count, EndUser, check_messages
 
 
@@ -55,7 +55,7 @@ class Refusal(_Part, frozen=True, forbid_unknown_fields=True, tag_field="type", 
 class InputImage(_Part, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="input_image"):
     """An image by URL; a stored file cannot be screened."""
 
-    image_url: str
+    image_url: ImageAddress
     detail: str | None = None
 
 
