@@ -29,13 +29,16 @@ class StreamSettings(Settings, frozen=True, kw_only=True):
     """How streamed answers are screened. Text is held back until a window with overlap has passed.
 
     ``mode``: ``window`` (bounded delay; a refusal is an error within the stream), or ``full`` (nothing leaves before
-    the whole answer passed, so a refusal is an HTTP error).
+    the whole answer passed, so a refusal is an HTTP error). ``blocked``: how a blocked answer ends within a stream:
+    ``error`` (an error frame, on which every SDK raises), or ``finish`` (a regular end with the finish reason
+    ``content_filter``, ``refusal`` in Anthropic's words, for clients that show what came until then).
     """
 
     mode: Literal["window", "full"] = "window"
     window_chars: Annotated[int, Meta(ge=64, le=65536)] = 256
     overlap_chars: Annotated[int, Meta(ge=32, le=8192)] = 128
     max_delay_ms: Annotated[int, Meta(ge=10, le=60000)] = 500
+    blocked: Literal["error", "finish"] = "error"
 
 
 class LengthLimits(Settings, frozen=True, kw_only=True):

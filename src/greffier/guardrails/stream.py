@@ -106,6 +106,11 @@ class StreamScreen:
         return self._sieve.findings
 
     @property
+    def finishes_blocked(self) -> bool:
+        """Whether a blocked answer ends with the finish reason ``content_filter`` instead of an error."""
+        return self._settings.blocked == "finish"
+
+    @property
     def asks_outside(self) -> bool:
         """Whether `ask_ahead` must be awaited before every `feed` and before `finish`."""
         return bool(self._outside)

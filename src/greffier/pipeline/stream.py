@@ -10,6 +10,7 @@ from greffier.boundary.points import Point
 from greffier.boundary.trail import Answered, enforce_fragment, enforce_now
 from greffier.core.chat import ChatChunk, ChatRequest, Usage
 from greffier.core.context import Grant
+from greffier.core.errors import Code
 from greffier.core.rulings import Refused
 from greffier.guardrails.stream import StreamScreen
 from greffier.llm.cost import cost_of
@@ -36,6 +37,7 @@ class _Tally:
         self.usage: Usage | None = None
         self.finish_reason = ""
         self.model = ""
+        self.unfinished: set[int] = set()
 
     def received(self, chunk: ChatChunk) -> None:
         """Count what the model sent."""
@@ -56,6 +58,10 @@ class _Tally:
     def released(self, chunk: ChatChunk) -> None:
         """Count what the caller got."""
         self.released_chars += len(chunk.text)
+        if chunk.finish_reason is None and chunk.usage is None:
+            self.unfinished.add(chunk.index)
+        else:
+            self.unfinished.discard(chunk.index)
         if self._kept is not None:
             self._kept.append(chunk.text)
 
@@ -139,7 +145,8 @@ class StreamRelease:
             refused = Refused(denial(error))
             raise await self._refused(refused) from error
         except Refused as refused:
-            raise await self._refused(refused) from refused
+            for last_one in await self._stopped(refused):
+                yield self._ours(last_one)
         except (asyncio.CancelledError, GeneratorExit):
             await self._abandoned()
             raise
@@ -149,6 +156,19 @@ class StreamRelease:
     async def _ask_ahead(self, chunk: ChatChunk | None) -> None:
         if self._screen.asks_outside:
             await self._screen.ask_ahead(chunk)
+
+    async def _stopped(self, refused: Refused) -> list[ChatChunk]:
+        """Record a refusal; return the fragments with which a blocked answer finishes, where the screen wants that.
+
+        Raises:
+            Refused: The stream ends in an error.
+        """
+        told = await self._refused(refused)
+        unfinished = sorted(self._tally.unfinished)
+        if not unfinished or not self._screen.finishes_blocked or refused.ruling.code is not Code.OUTPUT_BLOCKED:
+            raise told from refused
+        ends = [ChatChunk(index=index, finish_reason="content_filter") for index in unfinished]
+        return [*ends, ChatChunk(usage=self._tally.answered().usage)]
 
     async def _refused(self, refused: Refused) -> Refused:
         self._visit.used = self._tally.answered()
