@@ -37,6 +37,8 @@ TYPES = {
     "toxicity": frozenset({"toxicity"}),
     "disallowed": frozenset({"disallowed_topic"}),
 }
+NUMBERS = {"NATIONAL_ID": "NATIONAL_OR_TAX_ID", "TAX_ID": "NATIONAL_OR_TAX_ID"}
+"""In half of Europe one number is both, and authors call it by either name."""
 RATES = {"injection": 0.01, "toxicity": 0.05, "disallowed": 0.05}
 
 
@@ -121,16 +123,18 @@ def entities(path: Path, *, show: bool) -> list[list[object]]:
         found = [(f.type, f.start, f.end) for f in engine.measure(Passage(text=row.text)).findings if f.type.isupper()]
         if only_secrets:
             found = [item for item in found if item[0] == "SECRET"]
+        found = [(NUMBERS.get(kind, kind), start, end) for kind, start, end in found]
         clean += int(not row.spans)
         flagged += int(not row.spans and bool(found))
-        for kind, start, end in row.spans:
+        for marked, start, end in row.spans:
+            kind = NUMBERS.get(marked, marked)
             hit = any(k == kind and min(b, end) - max(a, start) >= (end - start) / 2 for k, a, b in found)
             tally[kind][0] += int(hit)
             tally[kind][1] += 1
             if show and not hit:
                 print(f"{path.stem} {row.lang} missed {kind} {row.text[start:end]!r} in {row.text!r}")
         for kind, start, end in found:
-            right = any(k == kind and start < b and end > a for k, a, b in row.spans)
+            right = any(NUMBERS.get(k, k) == kind and start < b and end > a for k, a, b in row.spans)
             tally[kind][2] += int(right)
             tally[kind][3] += 1
             if show and not right:

@@ -112,17 +112,43 @@ def is_entity(finding: Finding) -> bool:
     return finding.type.isupper()
 
 
-def resolve(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Where entities overlap keep one: a secret before anything else, then the longest, then the likeliest.
+_CHECKED = frozenset({"IBAN", "CREDIT_CARD", "EMAIL", "NATIONAL_ID", "TAX_ID"})
+"""What has check digits or a form of its own; a telephone number, say, is what merely looks like one."""
 
+_LABELLED = 0.9
+
+_LEAST = 8
+"""Characters of what a finding reaches beyond another, for which it is worth keeping."""
+
+
+def _rank(finding: Finding) -> int:
+    """How sure its kind is: secrets, what has check digits, what has a label, what merely looks like something."""
+    if finding.type == "SECRET":
+        return 0
+    if finding.type in _CHECKED:
+        return 1
+    return 2 if finding.detector == "identifiers" and finding.score >= _LABELLED else 3
+
+
+def resolve(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Where entities overlap keep one: a secret before anything else, then what has check digits or a label.
+
+    Among the others the longest counts, then the likeliest; what reaches beyond a better one is cut down to the rest.
     Other findings are kept once per type, rule and place.
     """
     entities = sorted(
         (f for f in findings if is_entity(f)),
-        key=lambda f: (f.type != "SECRET", f.start - f.end, -f.score, f.view != "raw", f.start),
+        key=lambda f: (_rank(f), f.start - f.end, -f.score, f.view != "raw", f.start),
     )
     taken = Spans()
-    kept = [candidate for candidate in entities if taken.take(candidate.start, candidate.end)]
+    kept = []
+    for candidate in entities:
+        start, end = taken.free(candidate.start, candidate.end)
+        whole = end - start == candidate.end - candidate.start
+        if not whole and (end - start < _LEAST or candidate.type == "SECRET"):
+            continue
+        taken.take(start, end)
+        kept.append(candidate if whole else msgspec.structs.replace(candidate, start=start, end=end))
     others: dict[tuple[str, str, int, int], Finding] = {}
     for finding in findings:
         if not is_entity(finding):

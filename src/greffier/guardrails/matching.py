@@ -89,6 +89,18 @@ class Spans:
         after = bisect_left(self._starts, end)
         return after > 0 and self._ends[after - 1] > start
 
+    def free(self, start: int, end: int) -> tuple[int, int]:
+        """The longest part of ``[start, end)`` that no span taken overlaps; empty if there is none."""
+        best = (start, start)
+        at = max(bisect_left(self._starts, start) - 1, 0)
+        while start < end:
+            while at < len(self._starts) and self._ends[at] <= start:
+                at += 1
+            stop = min(self._starts[at], end) if at < len(self._starts) else end
+            best = max(best, (start, stop), key=lambda span: span[1] - span[0])
+            start = self._ends[at] if at < len(self._starts) else end
+        return best
+
     def take(self, start: int, end: int) -> bool:
         """Take the span unless it overlaps one taken before; say whether it was taken."""
         if self.touches(start, end):

@@ -75,6 +75,38 @@ def after(text: str, end: int, chars: int = CONTEXT_CHARS) -> str:
     return fold(text[end : end + chars])
 
 
+def heading(text: str, start: int) -> str:
+    """The folded heading of the column that ``start`` stands in; empty where the text around is no table.
+
+    The heading stands in one of the first lines after the blank line above, has as many separators as the line in
+    question, and no digits.
+    """
+    begin = text.rfind("\n", max(0, start - _LINE), start) + 1
+    end = text.find("\n", start, start + _LINE)
+    line = text[begin : end if end >= 0 else start + _LINE]
+    mark = next((mark for mark in _SEPARATORS if mark in line), "")
+    if not mark or not begin:
+        return ""
+    floor = max(0, begin - _TABLE)
+    top = text.rfind("\n\n", floor, begin)
+    if top < 0 < floor:
+        return ""  # too far above
+    column = text.count(mark, begin, start)
+    for above in text[max(top, floor) : begin].strip("\n").split("\n", _LEADING)[:_LEADING]:
+        if above.count(mark) == line.count(mark):
+            cell = above.split(mark)[column]
+            return "" if any(char.isdigit() for char in cell) else fold(cell).replace("_", " ")
+    return ""
+
+
+_SEPARATORS = ("\t", "|", ";", ",")
+_LEADING = 3
+"""Lines that may stand above a heading: "Here is the list:"."""
+_LINE = 1000
+_TABLE = 4000
+"""How far above its heading a cell is looked up, in characters: bounds the work per number."""
+
+
 def names(window: str, labels: tuple[str, ...]) -> bool:
     """Whether a label begins a word of the folded ``window``; endings may differ (plural, case)."""
     for label in labels:  # noqa: SIM110 - a generator takes twice as long

@@ -14,7 +14,7 @@ from greffier.guardrails.detectors import national_ids, papers, phones
 from greffier.guardrails.matching import Pattern, PatternSet, Text
 from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
-from greffier.guardrails.words import before, bounded, fold, names
+from greffier.guardrails.words import after, before, bounded, fold, heading, names
 
 _LABELLED = 0.95
 
@@ -80,12 +80,30 @@ def _ipv4(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
         address = ipaddress.IPv4Address(text[start:end])
     except ValueError:
         return 0.0, start, end
-    if names(
-        before(text, start, 20), ("version", "v.", "release", "section", "chapter", "kapitel", "build", "firmware")
-    ):
+    if names(before(text, start, 20), _NOT_ADDRESSES) or _is_version(text, start, end):
         return 0.0, start, end
     quiet = address.is_loopback or address.is_unspecified or text[start:end].startswith("255.")
     return (0.3 if quiet else 0.9), start, end
+
+
+def _is_version(text: str, start: int, end: int) -> bool:
+    """Whether the words around speak of software and none of a network: versions may have four parts."""
+    around = f"{before(text, start)} {after(text, end, 40)}"
+    return names(around, _SOFTWARE) and not names(around, _NETWORK)
+
+
+_NOT_ADDRESSES = ("version", "v.", "release", "section", "chapter", "kapitel", "build", "firmware")
+_SOFTWARE = (
+    "version", "versie", "release", "firmware", "kernel", "build", "upgrade", "update", "aktualisier", "mise a jour",
+    "aggiorna", "actualiz", "bijgewerkt", "patch", "rollback", "changelog", "driver", "treiber", "plugin", "installed",
+    "installiert", "package", "paket", "library", "app ",
+)  # fmt: skip
+_NETWORK = (
+    "ip", "address", "adresse", "direccion", "indirizzo", "adres", "host", "server", "login", "logged", "log in",
+    "connect", "connexion", "verbind", "client", "src", "source", "remote", "dns", "gateway", "router", "ping", "http",
+    "firewall", "port", "proxy", "vpn", "subnet", "traffic", "request", "session", "peer", "nginx", "ssh", "banned",
+    "blocked", "gesperrt", "zugriff", "accesso", "acces",
+)  # fmt: skip
 
 
 def _ipv6(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
@@ -159,6 +177,8 @@ def _scheme_check(scheme: national_ids.Scheme) -> Check:
             score = _LABELLED
         elif names(window[-40:], national_ids.GENERIC_LABELS):
             score = 0.85
+        elif names(heading(text, start), scheme.labels):
+            score = _LABELLED
         elif scheme.weak or (start and text[start - 1] in "-_/#"):
             return 0.0, start, end
         else:

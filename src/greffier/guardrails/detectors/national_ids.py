@@ -142,14 +142,15 @@ def _always(_number: str) -> bool:
 
 
 _DATE = r"[0-9]{2}[0156][0-9][0-3][0-9]"  # YYMMDD
-_ELEVEN = r"\b[0-9]{11}\b"
-_TEN = r"\b[0-9]{10}\b"
-_NINE = r"\b[0-9]{9}\b"
+# However somebody groups the digits: a label must stand nearby, and the check digits must hold.
+_ELEVEN = r"\b[0-9](?:[ ]?[0-9]){10}\b"
+_TEN = r"\b[0-9](?:[ ]?[0-9]){9}\b"
+_NINE = r"\b[0-9](?:[ .]?[0-9]){8}\b"
 
 SCHEMES: tuple[Scheme, ...] = (
     Scheme(
         "DE_IDNR",
-        r"\b[1-9][0-9](?:[ ]?[0-9]{3}){3}\b",
+        _ELEVEN,
         de_idnr.is_valid,
         ("identifikationsnummer", "steuer-id", "steuerid", "steuer id", "idnr", "id-nr", "tax id", "tin"),
     ),
@@ -199,14 +200,14 @@ SCHEMES: tuple[Scheme, ...] = (
     ),
     Scheme(
         "FR_NIF",
-        r"\b[0-3][0-9](?:[ ]?[0-9]{2}[ ]?[0-9]{3}[ ]?[0-9]{3}[ ]?[0-9]{3}|[0-9]{11})\b",
+        r"\b[0-3](?:[ ]?[0-9]){12}\b",
         fr_nif.is_valid,
         ("fiscal", "impots", "spi"),
     ),
     Scheme(
         "ES_DNI",
-        r"\b[0-9]{8}[ -]?[A-HJ-NP-TV-Z]\b",
-        es_dni.is_valid,
+        r"\b(?:[0-9]{8}|[0-9]{2}\.[0-9]{3}\.[0-9]{3})[ -]?[A-HJ-NP-TV-Z]\b",
+        lambda number: es_dni.is_valid(number.replace(".", "")),
         ("dni", "nif", "documento nacional"),
         weak=False,
         score=0.8,
@@ -222,7 +223,7 @@ SCHEMES: tuple[Scheme, ...] = (
     Scheme("ES_CIF", r"\b[A-HJ-NP-SUVW]-?[0-9]{7}-?[0-9A-J]\b", es_cif.is_valid, ("cif", "nif"), type="TAX_ID"),
     Scheme(
         "IT_CF",
-        r"\b[A-Z]{6}[0-9LMNP-V]{2}[A-EHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z]\b",
+        r"\b[A-Z]{3}[ ]?[A-Z]{3}[ ]?[0-9LMNP-V]{2}[A-EHLMPRST][0-9LMNP-V]{2}[ ]?[A-Z][0-9LMNP-V]{3}[ ]?[A-Z]\b",
         it_cf.is_valid,
         ("codice fiscale", "fiscal code", "c.f."),
         weak=False,
@@ -230,7 +231,7 @@ SCHEMES: tuple[Scheme, ...] = (
     ),
     Scheme(
         "NL_BSN",
-        r"\b[0-9]{3}[ .]?[0-9]{3}[ .]?[0-9]{3}\b|\b[0-9]{4}[ .][0-9]{2}[ .][0-9]{3}\b",
+        _NINE,
         nl_bsn.is_valid,
         ("bsn", "burgerservice", "sofi", "citizen service"),
     ),
@@ -249,7 +250,7 @@ SCHEMES: tuple[Scheme, ...] = (
         ),
         weak=False,
     ),
-    Scheme("PT_NIF", r"\b[0-9]{3}[ ]?[0-9]{3}[ ]?[0-9]{3}\b", pt_nif.is_valid, ("nif", "contribuinte", "fiscal")),
+    Scheme("PT_NIF", _NINE, pt_nif.is_valid, ("nif", "contribuinte", "fiscal")),
     Scheme(
         "PT_CC",
         r"\b[0-9]{8}[ ]?[0-9][ ]?[A-Z0-9]{2}[0-9]\b",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from greffier.guardrails.ports import Passage
-from greffier.guardrails.words import after, before, bounded, names
+from greffier.guardrails.words import after, before, bounded, heading, names
 
 Check = Callable[[Passage, int, int], tuple[float, int, int]]
 
@@ -17,6 +17,14 @@ _VEHICLE = (
     "scooter", "motorbike", "taxi", "fiat", "bmw", "audi", "volkswagen", "vw", "peugeot", "renault", "citroen",
     "seat", "opel", "ford", "toyota", "mercedes", "tesla",
     "skoda", "nissan", "volvo", "dacia", "hyundai", "kia", "mazda", "golf",
+    "lorry", "trailer", "bike", "zugmaschine", "auflieger", "anhanger", "sattelzug", "transporter", "halter", "fahrer",
+    "chauffeur", "driver", "stationn", "garee", "gare ", "remorque", "camionnette", "aparc", "estacion", "remolque",
+    "furgoneta", "parcheggi", "furgone", "rimorchio", "motorino", "autist", "rijd", "reed ", "geparkeerd", "parkeer",
+    "aanhanger", "busje", "bestuurder", "honda", "suzuki", "cupra", "jeep", "porsche", "citroen", "alfa", "lancia",
+    "saab", "mini", "smart",
+    "towed", "speeding", "speed camera", "blitzer", "geblitzt", "abgeschleppt", "peage", "maut",
+    "congestion charge", "toll", "anpr", "mot ", "tuv", "hgv", "suv", "camper", "caravan", "wohnmobil", "hire car",
+    "mietwagen", "leasing", "garage", "werkstatt", "taller", "officina", "carrozzeria", "bodywork",
 )  # fmt: skip
 _NOT_PLATES = (
     "order", "bestell", "commande", "pedido", "ordine", "invoice", "rechnung", "serial", "serien", "room", "raum",
@@ -36,6 +44,53 @@ def _passport(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     return 0.9, start, end
 
 
+def _travel_document(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    """The French and the Italian form, which other numbers have too: something nearby must speak of a document."""
+    text = passage.text
+    spoken = names(before(text, start, 40), _DOCUMENTS) or names(heading(text, start), _DOCUMENTS)
+    return (0.75 if spoken and bounded(text, start, end) else 0.0), start, end
+
+
+_DOCUMENTS = (
+    "passport", "passeport", "pasaporte", "passaporto", "paspoort", "reisepass", "piece", "doc", "ausweis",
+    "carte d'identite", "carta d'identita", "identity", "travel", "viaggio", "viaje", "voyage", "kyc",
+)  # fmt: skip
+
+
+def _birth_cell(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    text = passage.text
+    return (0.9 if bounded(text, start, end) and names(heading(text, start), _BIRTH) else 0.0), start, end
+
+
+def _birth_person(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    """A date right behind a patient's or an applicant's name is a birth, unless it may be the day of something else."""
+    text = passage.text
+    years = [int(part) for part in _digits(text[start:end]) if len(part) == _YEAR]
+    born = bool(years) and years[0] <= _YOUNGEST
+    return (0.75 if born and bounded(text, start, end) else 0.0), start, end
+
+
+def _digits(text: str) -> list[str]:
+    return "".join(char if char.isdigit() else " " for char in text).split()
+
+
+_YEAR = 4
+_YOUNGEST = 2012
+_BIRTH = ("birth", "dob", "born", "geb", "naiss", "ddn", "nac", "nasc", "geboorte", "d.o.b", "date naiss", "bday")
+
+
+def _plate_labelled(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    """Whatever a plate is said to be, of any country: letters and digits, in capitals."""
+    number = passage.text[start:end]
+    letters = sum(char.isalpha() for char in number)
+    digits = sum(char.isdigit() for char in number)
+    fits = letters >= 1 and digits >= 1 and _PLATE_LEAST <= letters + digits <= _PLATE_MOST and number == number.upper()
+    return (0.9 if fits and bounded(passage.text, start, end) else 0.0), start, end
+
+
+_PLATE_LEAST, _PLATE_MOST = 4, 9
+
+
 def _mrz(_passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     return 0.95, start, end
 
@@ -52,7 +107,7 @@ def _plate(strong: bool) -> Check:
         window = before(text, start)
         if names(window[-30:], _NOT_PLATES):
             return 0.0, start, end
-        if names(window, _VEHICLE) or names(after(text, end, 40), _VEHICLE):
+        if names(window, _VEHICLE) or names(after(text, end, 40), _VEHICLE) or names(heading(text, start), _VEHICLE):
             return 0.9, start, end
         return (0.55 if strong else 0.0), start, end
 
@@ -64,9 +119,13 @@ _PLATES = ("de", "fr-it", "plain", "es", "gb", "nl", "be-at", "ie", "ch")
 
 CHECKS: dict[str, Check] = {
     "date-of-birth": _birth,
+    "date-of-birth-cell": _birth_cell,
+    "date-of-birth-person": _birth_person,
     "date-of-birth-star": _birth,
     "passport": _passport,
     "passport-mrz": _mrz,
+    "travel-document": _travel_document,
+    "plate-labelled": _plate_labelled,
     **{f"plate-{country}": _plate(f"plate-{country}" in _STRONG_PLATES) for country in _PLATES},
 }
 """Check per rule of ``rulepacks/papers.toml``."""

@@ -2,13 +2,16 @@
 
 import phonenumbers
 
-from greffier.guardrails.words import after, before, names
+from greffier.guardrails.words import after, before, heading, names
 
 _LABELS = (
     "tel", "phone", "call", "mobil", "cell", "fax", "ruf", "handy", "anruf", "numero", "appel", "joindre", "llam",
     "movil",
     "chiam", "cellulare", "bel", "gsm", "bereik", "whatsapp", "sms", "hotline", "contact", "reach", "ring", "m:",
     "t:", "p:", "mob", "text me",
+    "fijo", "fisso", "festnetz", "fixe", "vaste lijn", "landline", "mob.", "port. :", "port.:",
+    "gsm", "beller", "mijn nummer", "ma nummer", "06-nummer", "centralino", "standard",
+    "switchboard", "extension", "voicemail", "signal", "viber", "telegram",
     "erreich", "durchwahl", "phone number", "terugbel", "nummer ist", "number is", "portable", "dial", "richiamare",
 )  # fmt: skip
 _SURE_LABELS = ("tel", "phone", "mobil", "handy", "fax", "gsm", "movil", "cellulare", "portable", "whatsapp", "rückruf")
@@ -21,6 +24,8 @@ _NOT_PHONES = (
     "client",
     "cliente", "klant", "article", "artikel", "sku", "ean", "poliza", "polizza", "polis", "police", "vertrag",
     "contract",
+    "lot", "lottery", "lotto", "loterie", "loteria", "loterij", "lotnummer", "batch", "charge", "chargen", "serie",
+    "dossier", "vorgang", "expediente", "pratica", "zaaknummer", "reference", "barcode", "part number", "teilenummer",
     "commit", "sha", "port", "seed", "uuid", "id:", "id ", "total", "amount", "eur", "usd", "price",
 )  # fmt: skip
 _REGIONS = {
@@ -53,6 +58,8 @@ _ALL_REGIONS = (
 )
 _MIN_DIGITS = 7
 _MAX_DIGITS = 15
+_LONG = 10
+"""Digits of a number with its country's code, below which the length says little."""
 _CERTAIN = 0.9
 _LIKELY = 0.65
 
@@ -71,9 +78,9 @@ def phone_score(text: str, start: int, end: int, lang: str = "") -> float:
             return _CERTAIN if _labelled(window, text, end) else _LIKELY
     if not international and names(window[-40:], _NOT_PHONES) and not names(window[-25:], _SURE_LABELS):
         return 0.0
-    labelled = _labelled(window, text, end)
+    labelled = _labelled(window, text, end) or names(heading(text, start), _LABELS)
     if international:
-        return _CERTAIN if _valid(number, None) else _LIKELY if labelled and _possible(number) else 0.0
+        return _CERTAIN if _valid(number, None) else _LIKELY if _possible(number) and digits >= _LONG else 0.0
     return _national_score(number, lang, labelled=labelled)
 
 
@@ -88,7 +95,7 @@ def _national_score(number: str, lang: str, *, labelled: bool) -> float:
         return 0.0
     regions = (*_REGIONS.get(lang, ()), *_ALL_REGIONS) if labelled else _REGIONS.get(lang, _ALL_REGIONS[:9])
     if not any(_valid(number, region) for region in dict.fromkeys(regions)):
-        return 0.0
+        return _LIKELY if labelled and looks_dialled and any(_possible(number, region) for region in regions) else 0.0
     return _CERTAIN if labelled else _LIKELY
 
 
@@ -102,10 +109,10 @@ def _date_like(number: str) -> bool:
     return False
 
 
-def _possible(number: str) -> bool:
+def _possible(number: str, region: str | None = None) -> bool:
     """Whether the length fits the country: numbering plans grow faster than their tables."""
     try:
-        return phonenumbers.is_possible_number(phonenumbers.parse(number, None))
+        return phonenumbers.is_possible_number(phonenumbers.parse(number, region))
     except phonenumbers.NumberParseException:
         return False
 
