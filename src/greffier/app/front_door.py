@@ -11,7 +11,7 @@ import greffier
 from greffier.app.chronicle import record_activation, record_time_source
 from greffier.app.plant import Plant
 from greffier.app.timekeeping import time_source
-from greffier.app.wiring import bounds_of, build_pipelines, expiry_of
+from greffier.app.wiring import bounds_of, build_pipelines, expiry_of, limit_warnings
 from greffier.audit.copies import copy_warnings
 from greffier.audit.ports import JournalUnavailable
 from greffier.config.kept import keep_configuration
@@ -219,6 +219,7 @@ class FrontDoor:
                 f"the journal is out of reach for {journal.out_s:.0f} s: {journal.why}; "
                 f"{journal.waiting} event(s) wait on this machine's disk, {journal.refused} were refused"
             )
+        warnings += limit_warnings(self._plant, self._snapshot)
         warnings += self._plant.guard_services.warnings()
         warnings += pack_warnings(self._snapshot.signature_packs, self._plant.clock.wall_ms())
         warnings += [f"issuer {i.issuer}: {i.error}" for i in self._plant.issuer_keys.health() if i.error]

@@ -7,13 +7,14 @@ from greffier.app.plant import Plant
 from greffier.boundary.trail import Evidence
 from greffier.config.settings import ServerSettings
 from greffier.config.snapshot import Snapshot
+from greffier.core.settings import LimitSettings
 from greffier.gateway.exchange import Bounds
 from greffier.gateway.ports import Pipelines
 from greffier.guardrails.check import Checker
 from greffier.guardrails.screen import Guard
 from greffier.identity.authenticators import Authenticators
 from greffier.identity.tokens import TokenVerifier
-from greffier.limits.plan import Share
+from greffier.limits.plan import Share, thin
 from greffier.limits.service import Limits, SpendEntry
 from greffier.pipeline.call import Caller
 from greffier.pipeline.capture import Capture
@@ -115,9 +116,18 @@ def recall_spend(plant: Plant, snapshot: Snapshot, spent: Iterable[SpendEntry]) 
     _limits(plant, snapshot).replay(spent)
 
 
+def limit_warnings(plant: Plant, snapshot: Snapshot) -> list[str]:
+    """What ``/healthz`` says about ceilings that the workers cannot divide."""
+    return thin(snapshot.workspace.limits, _case_limits(snapshot), plant.workers)
+
+
+def _case_limits(snapshot: Snapshot) -> dict[str, LimitSettings]:
+    return {name: use_case.limits for name, use_case in snapshot.use_cases.items()}
+
+
 def _limits(plant: Plant, snapshot: Snapshot) -> Limits:
     settings = snapshot.workspace.limits
-    use_cases = {name: use_case.limits for name, use_case in snapshot.use_cases.items()}
+    use_cases = _case_limits(snapshot)
     share = Share() if settings.shared else Share(plant.worker, plant.workers)
     return Limits(settings, use_cases, plant.limits, plant.clock, share)
 

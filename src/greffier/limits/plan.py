@@ -7,7 +7,7 @@ import msgspec
 
 from greffier.core.settings import LimitSettings
 from greffier.limits.money import micro
-from greffier.limits.ports import Account
+from greffier.limits.ports import Account, Kind
 from greffier.limits.settings import LimitsSettings
 
 _DAY_MS = 86_400_000
@@ -86,14 +86,14 @@ class Planner:
     def _counted(self, name: str, scope: str, limits: LimitSettings) -> list[Account]:
         accounts: list[Account] = []
         if limits.requests_per_minute is not None:
-            limit = self._share.of(limits.requests_per_minute)
-            accounts.append(Account(f"{scope}:requests", "requests", limit, f"limit:{name}:requests_per_minute"))
+            rule = f"limit:{name}:requests_per_minute"
+            accounts.append(self._account(f"{scope}:requests", "requests", limits.requests_per_minute, rule))
         if limits.tokens_per_minute is not None:
-            limit = self._share.of(limits.tokens_per_minute)
-            accounts.append(Account(f"{scope}:tokens", "tokens", limit, f"limit:{name}:tokens_per_minute"))
+            rule = f"limit:{name}:tokens_per_minute"
+            accounts.append(self._account(f"{scope}:tokens", "tokens", limits.tokens_per_minute, rule))
         if limits.concurrent_requests is not None:
-            limit = self._share.of(limits.concurrent_requests)
-            accounts.append(Account(f"{scope}:concurrent", "concurrent", limit, f"limit:{name}:concurrent_requests"))
+            rule = f"limit:{name}:concurrent_requests"
+            accounts.append(self._account(f"{scope}:concurrent", "concurrent", limits.concurrent_requests, rule))
         return accounts
 
     def _money(self, name: str, scope: str, limits: LimitSettings, day: int) -> list[Account]:
@@ -102,13 +102,32 @@ class Planner:
             return accounts
         today = datetime.fromtimestamp(day * _DAY_MS / 1000, UTC)
         if limits.spend_per_day is not None:
-            limit = self._share.of(micro(limits.spend_per_day))
-            key = f"{scope}:spend:{today:%Y-%m-%d}"
-            accounts.append(Account(key, "spend", limit, f"limit:{name}:spend_per_day", (day + 1) * _DAY_MS))
+            key, rule = f"{scope}:spend:{today:%Y-%m-%d}", f"limit:{name}:spend_per_day"
+            accounts.append(self._account(key, "spend", micro(limits.spend_per_day), rule, (day + 1) * _DAY_MS))
         if limits.spend_per_month is not None:
-            limit = self._share.of(micro(limits.spend_per_month))
             next_month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+            key, rule = f"{scope}:spend:{today:%Y-%m}", f"limit:{name}:spend_per_month"
             until_ms = int(next_month.timestamp()) * 1000
-            key = f"{scope}:spend:{today:%Y-%m}"
-            accounts.append(Account(key, "spend", limit, f"limit:{name}:spend_per_month", until_ms))
+            accounts.append(self._account(key, "spend", micro(limits.spend_per_month), rule, until_ms))
         return accounts
+
+    def _account(self, key: str, kind: Kind, stated: int, rule: str, until_ms: int = 0) -> Account:
+        part = self._share.of(stated)
+        return Account(key, kind, part, rule, until_ms, 0 if self._share.count == 1 else stated)
+
+
+def thin(settings: LimitsSettings, use_cases: Mapping[str, LimitSettings], workers: int) -> list[str]:
+    """Name the ceilings of which some of the workers have no part, in a sentence each."""
+    if settings.shared is not None:
+        return []
+    scopes = {"of each key": settings.per_key}
+    scopes |= {f"of the use case {name}": limits for name, limits in use_cases.items()}
+    scopes |= {f"of the tenant {name}": limits for name, limits in settings.tenants.items()}
+    scopes |= {f"of the model {name}": limits for name, limits in settings.models.items()}
+    return [
+        f"{kind}: {limit} {scope} is less than one for each of {workers} workers, so some refuse everything: "
+        "state limits.shared, or serve with fewer workers"
+        for scope, limits in scopes.items()
+        for kind in ("requests_per_minute", "concurrent_requests")
+        if (limit := getattr(limits, kind)) is not None and limit < workers
+    ]

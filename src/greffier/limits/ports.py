@@ -18,6 +18,7 @@ class Account(msgspec.Struct, frozen=True):
         limit: The ceiling.
         rule: Identifier for rulings, for example ``limit:tenant:requests_per_minute``.
         until_ms: End of a spend period, milliseconds since the epoch; 0 for the other kinds.
+        stated: The whole ceiling, of which ``limit`` is this worker's part; 0 when it has all of it.
     """
 
     key: str
@@ -25,6 +26,7 @@ class Account(msgspec.Struct, frozen=True):
     limit: int
     rule: str
     until_ms: int = 0
+    stated: int = 0
 
 
 Demand = tuple[Account, int]

@@ -198,11 +198,15 @@ def _refusal(shortage: Shortage, amount: int) -> Deny:
             f"The {what} cannot be checked right now.",
             retry_after_s=_UNAVAILABLE_RETRY_S,
         )
-    if shortage.retry_after_ms is None:
-        reason = f"The request may need up to {amount}{_UNITS.get(account.kind, '')}, more than the {what} ever allows."
+    if shortage.retry_after_ms is None or not account.limit:
+        need = f"The request may need up to {amount}{_UNITS.get(account.kind, '')}"
+        if amount <= account.stated:
+            reason = f"{need}; of the {what}, {account.stated}, this worker holds {account.limit}."
+            remedy = "Try again: another worker may hold more. The operator lets workers share with limits.shared."
+            return Deny(_CODES[account.kind], account.rule, reason, remedy)
+        reason = f"{need}, more than the {what} ever allows."
         remedy = "Send a smaller request or lower max_tokens; waiting does not help."
-        final = account.limit > 0  # a worker without a share of a small ceiling speaks for itself only
-        return Deny(_CODES[account.kind], account.rule, reason, remedy, final=final)
+        return Deny(_CODES[account.kind], account.rule, reason, remedy, final=True)
     return Deny(
         _CODES[account.kind],
         account.rule,

@@ -10,9 +10,9 @@ from greffier.core.settings import LimitSettings
 from greffier.limits.headers import duration
 from greffier.limits.memory import LocalLimitState
 from greffier.limits.money import micro
-from greffier.limits.plan import Share
+from greffier.limits.plan import Share, thin
 from greffier.limits.service import NOTHING, Limits, Need, Reservation, SpendEntry, Spent
-from greffier.limits.settings import LimitsSettings
+from greffier.limits.settings import LimitsSettings, SharedLimitsSettings
 from greffier.testing.clock import ManualClock
 
 NOON = 1_795_521_600_000  # 2026-11-24T12:00:00Z
@@ -240,6 +240,30 @@ async def test_a_worker_without_a_share_refuses_and_still_answers_headers() -> N
     refusal = await bench.refused()
     assert (refusal.retry_after_s, refusal.final) == (None, False)  # another worker may have room
     assert bench.limits.headers(CONTEXT, GRANT)[0] == ("x-ratelimit-limit-requests", "0")
+
+
+async def test_a_worker_does_not_take_its_part_for_the_ceiling() -> None:
+    bench = Bench(LimitsSettings(per_key=LimitSettings(tokens_per_minute=300)), share=Share(0, 3))
+    refusal = await bench.refused(tokens=101)
+    assert not refusal.final  # the ceiling of 300 allows it: another worker may have room
+    assert "300, this worker holds 100" in refusal.reason
+    assert "limits.shared" in refusal.advice
+    assert (await bench.refused(tokens=301)).final
+    bench = Bench(LimitsSettings(per_key=LimitSettings(concurrent_requests=1)), share=Share(1, 3))
+    assert "this worker holds 0" in (await bench.refused()).reason
+
+
+def test_ceilings_that_the_workers_cannot_divide_are_named() -> None:
+    settings = LimitsSettings(per_key=ONE, models={"big": LimitSettings(requests_per_minute=4)})
+    cases = {"claims": LimitSettings(concurrent_requests=2, tokens_per_minute=1)}
+    assert thin(settings, cases, 1) == []
+    named = thin(settings, cases, 3)
+    assert [line.partition(" is less")[0] for line in named] == [
+        "requests_per_minute: 1 of each key",
+        "concurrent_requests: 2 of the use case claims",
+    ]
+    shared = SharedLimitsSettings(url="env:LIMITS_URL")
+    assert thin(msgspec.structs.replace(settings, shared=shared), cases, 3) == []
 
 
 async def test_a_new_snapshot_with_other_ceilings_keeps_what_was_counted() -> None:
