@@ -4,9 +4,6 @@ Nothing that names the person is stored: they are turned into keyed references a
 """
 
 import asyncio
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +12,10 @@ import typer
 
 from greffier.app.privacy_desk import Office, open_office
 from greffier.app.recording import operator, record_act
-from greffier.app.stores import open_reader
-from greffier.audit.ports import ContentUnavailable, PartLabel
-from greffier.cli import dsr_notices
+from greffier.audit.ports import PartLabel
+from greffier.cli import dsr_notices, dsr_proof, dsr_search
 from greffier.cli.dsr_answer import write_answer, write_letter
+from greffier.cli.dsr_cases import RequestId, changing, show_case, timezone_of
 from greffier.cli.explained import (
     EndUserOption,
     KeyOption,
@@ -32,26 +29,21 @@ from greffier.cli.explained import (
     refs_of,
     state_of,
 )
-from greffier.cli.output import Exit, JsonOption, listing, out, print_json
+from greffier.cli.output import JsonOption, listing, out, print_json
 from greffier.cli.remedies import Wrong
 from greffier.config.loading import load_snapshot
 from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
-from greffier.core.events import Act, parse
 from greffier.governance.privacy.access import build_answer, portable
 from greffier.governance.privacy.deadlines import due_ms, extendable_until_ms
-from greffier.governance.privacy.handling import Handler, digest, new_request_id, person_of
+from greffier.governance.privacy.handling import Handler, digest, new_request_id
 from greffier.governance.privacy.informing import informing
 from greffier.governance.privacy.law import law
 from greffier.governance.privacy.ports import NotAllowed
 from greffier.governance.privacy.records import RequestType, SubjectRequest
 
 app = typer.Typer(help="Requests of data subjects: open, identify, run, certify.", no_args_is_help=True)
-for _name, _command in dsr_notices.COMMANDS.items():
-    app.command(_name)(_command)
-
-RequestId = Annotated[str, typer.Argument(help="Id of the request.", metavar="ID")]
 
 
 @app.command("open")
@@ -86,7 +78,7 @@ def open_request(
             tenant=tenant,
             state="open",
             received_ms=received_ms,
-            due_ms=due_ms(received_ms, law(), timezone=_timezone(snapshot)),
+            due_ms=due_ms(received_ms, law(), timezone=timezone_of(snapshot)),
             law=law().citation,
             opened_by=operator(paths),
             refs=refs_of(paths, tenant, end_user=end_user, person=person, key=key, ref=ref),
@@ -96,7 +88,7 @@ def open_request(
             details: dict[str, str | int | bool] = {"type": kind, "tenant": tenant, "due_ms": request.due_ms}
             record_act(paths, "dsr.open", f"dsr:{request.id}", details=details)
             office.requests.add(request)
-    _show(request, as_json)
+    show_case(request, as_json)
 
 
 @app.command("list")
@@ -122,7 +114,7 @@ def show(request_id: RequestId, workspace: WorkspaceOption = Path(), as_json: Js
     """Show one request: state, deadline, steps done."""
     with explained(as_json), open_office(state_of(workspace)) as office:
         request = office.requests.get(request_id)
-    _show(request, as_json)
+    show_case(request, as_json)
 
 
 @app.command()
@@ -136,12 +128,12 @@ def identify(
     with explained(as_json):
         if not how.strip():
             raise Wrong("it must be said how", "Say it with --how, without naming the person.")
-        with _changing(workspace, request_id) as (paths, office, was):
+        with changing(workspace, request_id) as (paths, office, was):
             state = "identified" if was.state == "open" else was.state
             request = msgspec.structs.replace(was, identity_check=how, identified_by=operator(paths), state=state)
             record_act(paths, "dsr.identify", f"dsr:{request_id}", reason=how)
             office.requests.save(request, was)
-    _show(request, as_json)
+    show_case(request, as_json)
 
 
 @app.command()
@@ -154,10 +146,10 @@ def extend(
     """Extend the deadline by two months, once, with a reason, while the first month runs."""
     with explained(as_json):
         snapshot = load_snapshot(state_of(workspace))
-        zone = _timezone(snapshot)
+        zone = timezone_of(snapshot)
         if not reason.strip():
             raise Wrong("an extension needs a reason", "Say it with --reason; the person is told.")
-        with _changing(workspace, request_id) as (paths, office, was):
+        with changing(workspace, request_id) as (paths, office, was):
             now = SystemClock().wall_ms()
             if was.extended_ms is not None:
                 raise NotAllowed("the request was extended already")
@@ -167,106 +159,7 @@ def extend(
             request = msgspec.structs.replace(was, due_ms=due, extended_reason=reason, extended_ms=now)
             record_act(paths, "dsr.extend", f"dsr:{request_id}", reason=reason, details={"due_ms": due})
             office.requests.save(request, was)
-    _show(request, as_json)
-
-
-@app.command()
-def search(
-    request_id: RequestId,
-    words: Annotated[list[str], typer.Option("--for", help="Name, address, alias of the person; repeatable.")],
-    workspace: WorkspaceOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
-    """Look for the person in all captured content of the tenant; candidates are listed, not shown.
-
-    The words are used and forgotten. What the operator confirms with 'dsr confirm' belongs to the request.
-    """
-    with explained(as_json), _changing(workspace, request_id) as (paths, office, request):
-        needles = [word.casefold() for word in words if word.strip()]
-        if not needles:
-            raise Wrong("there is nothing to look for", "Say what with --for.")
-        record_act(paths, "content.search", f"dsr:{request_id}", details={"words": len(needles)})
-        found = []
-        for part in office.content.of_tenant(request.tenant):
-            try:
-                text, _ = office.content.get(request.tenant, part.id)
-            except ContentUnavailable:
-                continue  # its key was destroyed: nobody can find anything in it
-            shown = _decoded(text).casefold()
-            if part.subject not in request.refs and any(needle in shown for needle in needles):
-                found.append(part)
-    if as_json:
-        print_json([msgspec.to_builtins(part) for part in found])
-        return
-    for part in found:
-        out.print(
-            f"{part.id}  {part.name} of {part.event_id}, {iso(part.stored_ms)}, {part.subject or '-'}", markup=False
-        )
-    out.print(f"{len(found)} parts of others may be about the person", markup=False)
-
-
-@app.command()
-def confirm(
-    request_id: RequestId,
-    part: Annotated[list[str] | None, typer.Option("--part", help="Part that 'search' listed; repeatable.")] = None,
-    ref: RefOption = None,
-    workspace: WorkspaceOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
-    """Confirm that parts or further references are about the person."""
-    with explained(as_json):
-        if not part and not ref:
-            raise Wrong("there is nothing to confirm", "Name --part or --ref.")
-        with _changing(workspace, request_id) as (paths, office, was):
-            if was.state == "running":
-                raise NotAllowed("the request is under way; open another one")
-            known = {found.id for found in office.content.parts(was.tenant, part or ())}
-            unknown = sorted(set(part or ()) - known)
-            if unknown:
-                raise Wrong(f"there is no part {unknown[0]} of this tenant", "Take ids from 'dsr search'.")
-            request = msgspec.structs.replace(
-                was,
-                refs=tuple(dict.fromkeys([*was.refs, *(ref or ())])),
-                parts=tuple(dict.fromkeys([*was.parts, *(part or ())])),
-            )
-            details: dict[str, str | int | bool] = {"parts": len(request.parts), "refs": len(request.refs)}
-            record_act(paths, "dsr.confirm", f"dsr:{request_id}", details=details)
-            office.requests.save(request, was)
-    _show(request, as_json)
-
-
-@app.command("except")
-def except_(
-    request_id: RequestId,
-    *,
-    ground: Annotated[str, typer.Option("--ground", help="Where it stands, such as '17(3)(e)'.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why it applies here; the person is told.")],
-    keep: Annotated[
-        list[str] | None, typer.Option("--keep", help="Request whose content is kept from erasure; repeatable.")
-    ] = None,
-    workspace: WorkspaceOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
-    """Record an exception: something that is not done, on a ground the law knows, with its reason."""
-    with explained(as_json), _changing(workspace, request_id) as (paths, office, was):
-        grounds = law().requests[was.type].exceptions
-        if ground not in grounds:
-            known = "; ".join(f"{name}: {text}" for name, text in grounds.items()) or "none"
-            raise Wrong(f"{ground} is no exception to {law().requests[was.type].article}", f"Known: {known}")
-        if was.state == "running":
-            raise NotAllowed("the request is under way; it is too late for an exception")
-        for name in keep or ():
-            if not office.content.of_event(was.tenant, name):
-                raise Wrong(f"there is no content of request {name}", "Take ids from the person's answer or records.")
-        request = msgspec.structs.replace(
-            was,
-            exceptions=(*was.exceptions, f"{ground}: {reason}"),
-            kept=tuple(dict.fromkeys([*was.kept, *(keep or ())])),
-        )
-        details: dict[str, str | int | bool] = {"ground": ground, "kept": len(request.kept)}
-        record_act(paths, "dsr.except", f"dsr:{request_id}", reason=reason, details=details)
-        office.requests.save(request, was)
-    _show(request, as_json)
+    show_case(request, as_json)
 
 
 @app.command()
@@ -278,7 +171,7 @@ def refuse(
     as_json: JsonOption = False,
 ) -> None:
     """Refuse a request as a whole, on a ground the law knows."""
-    with explained(as_json), _changing(workspace, request_id) as (paths, office, was):
+    with explained(as_json), changing(workspace, request_id) as (paths, office, was):
         grounds = law().refusals | law().requests[was.type].exceptions
         if ground not in grounds:
             raise Wrong(f"{ground} is no ground to refuse", f"Known: {'; '.join(grounds)}")
@@ -287,7 +180,7 @@ def refuse(
         request = msgspec.structs.replace(was, state="refused", refused_reason=f"{ground}: {reason}")
         record_act(paths, "dsr.refuse", f"dsr:{request_id}", reason=reason, details={"ground": ground})
         office.requests.save(request, was)
-    _show(request, as_json)
+    show_case(request, as_json)
 
 
 @app.command()
@@ -321,55 +214,7 @@ def run(
                     paths, office, snapshot, request, output=output, redact=tuple(redact or ()), text=text
                 )
             request = Handler(office.desk(snapshot, corrections, collected)).run(request)
-    _show(request, as_json)
-
-
-@app.command()
-def check(request_id: RequestId, workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
-    """Ask every store for the person again, without changing anything; fail if a store that deletes has something."""
-    with explained(as_json):
-        paths = state_of(workspace)
-        with open_office(paths) as office:
-            request = office.requests.get(request_id)
-            if not request.refs:
-                raise Wrong(
-                    "the request no longer knows the person",
-                    "Open a new request that names the person, and check that one.",
-                    Exit.FAILED,
-                )
-            record_act(paths, "dsr.check", f"dsr:{request_id}")
-            found = [
-                {"store": store.name, "found": store.find(person_of(request)), "retains": store.retains}
-                for store in office.stores()
-            ]
-    if as_json:
-        print_json(found)
-    else:
-        for line in found:
-            out.print(f"{line['found']:>6}  {line['store']}  {line['retains']}", markup=False)
-    if any(line["found"] and not line["retains"] for line in found):
-        raise typer.Exit(int(Exit.FAILED))
-
-
-@app.command()
-def certificate(request_id: RequestId, workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
-    """Print the certificate or confirmation, and whether the log holds its digest."""
-    with explained(as_json):
-        paths = state_of(workspace)
-        with open_office(paths) as office:
-            request = office.requests.get(request_id)
-        if not request.outcome:
-            raise NotAllowed("the request is not done yet")
-        logged = digest(request.outcome) in _logged_digests(paths, request_id)
-        shown = request.outcome | {"digest": digest(request.outcome), "in_log": logged}
-        if request.notices:  # beside the certificate's own words: what became of them since it was written
-            shown["notices"] = [dsr_notices.row(notice) for notice in request.notices]
-    if as_json:
-        print_json(shown)
-    else:
-        out.print(json.dumps(shown, ensure_ascii=False, indent=2), markup=False)
-    if not logged:
-        raise typer.Exit(int(Exit.FAILED))
+    show_case(request, as_json)
 
 
 @app.command()
@@ -395,28 +240,6 @@ def letter(
         return
     for name in files:
         out.print(f"wrote {output / name}", markup=False)
-
-
-# --- doing
-
-
-@contextmanager
-def _changing(workspace: Path, request_id: str) -> Iterator[tuple[WorkspacePaths, Office, SubjectRequest]]:
-    """A request that may still be changed.
-
-    Raises:
-        Wrong: It is over.
-    """
-    paths = state_of(workspace)
-    with open_office(paths) as office:
-        request = office.requests.get(request_id)
-        if request.state in {"done", "refused"}:
-            raise Wrong(
-                f"the request is {request.state}",
-                "Open another: 'greffier dsr open'; a case is never changed.",
-                Exit.FAILED,
-            )
-        yield paths, office, request
 
 
 def _prepare(
@@ -448,7 +271,7 @@ def _prepare(
         record_act(paths, "content.export", f"dsr:{request.id}", details={"type": request.type})
         answer = build_answer(request, office.stores(redact), snapshot, SystemClock().wall_ms())
         answer = portable(answer) if request.type == "port" else answer
-        return write_answer(output, answer, _timezone(snapshot))
+        return write_answer(output, answer, timezone_of(snapshot))
     if request.type in {"rectify", "contest"}:
         if not text.strip():
             raise Wrong("a text is needed", "Give it with --text.")
@@ -465,53 +288,5 @@ def _supplement(office: Office, request: SubjectRequest, text: str) -> None:
     asyncio.run(office.content.put(request.tenant, request.id, {name: text.encode()}, label))
 
 
-def _logged_digests(paths: WorkspacePaths, request_id: str) -> set[str]:
-    reader = open_reader(paths)
-    target = f"dsr:{request_id}"
-    try:
-        found = set()
-        for row in reader.scan():
-            if target.encode() in row.data:
-                event = parse(row.data)
-                if isinstance(event, Act) and event.target == target and "digest" in event.details:
-                    found.add(str(event.details["digest"]))
-        return found
-    finally:
-        reader.close()
-
-
-# --- showing
-
-
-def _decoded(text: bytes) -> str:
-    """The words of a part: JSON escapes undone, so that what is searched is what was said."""
-    shown = text.decode("utf-8", "replace")
-    try:
-        return json.dumps(json.loads(shown), ensure_ascii=False)
-    except ValueError:
-        return shown
-
-
-def _timezone(snapshot: Snapshot) -> str:
-    return snapshot.workspace.controller.timezone if snapshot.workspace.controller else "UTC"
-
-
-def _show(request: SubjectRequest, as_json: bool) -> None:
-    if as_json:
-        print_json(msgspec.to_builtins(request))
-        return
-    article = law().requests[request.type].article
-    out.print(f"{request.id}  {request.type} ({article}), {request.state}", markup=False, style="bold")
-    out.print(f"  received  {iso(request.received_ms)}, due {iso(request.due_ms)}", markup=False)
-    if request.extended_reason:
-        out.print(f"  extended  {request.extended_reason}", markup=False)
-    out.print(f"  identity  {request.identity_check or 'not checked yet'}", markup=False)
-    for reason in request.exceptions:
-        out.print(f"  except    {reason}", markup=False)
-    for step in request.steps:
-        out.print(f"  done      {step.name}  {iso(step.at_ms)}", markup=False)
-    for notice in request.notices:
-        line = dsr_notices.row(notice)
-        out.print(f"  recipient {line['recipient']}: {line['stands']}", markup=False)
-    if request.refused_reason:
-        out.print(f"  refused   {request.refused_reason}", markup=False)
+for _name, _command in (dsr_search.COMMANDS | dsr_proof.COMMANDS | dsr_notices.COMMANDS).items():
+    app.command(_name)(_command)
