@@ -45,7 +45,7 @@ def phrases(name: str) -> Phrases:
         ):
             language, kind = line[1:-1].split(" ")
             key = (language, kind)
-            found[key] = []
+            found.setdefault(key, [])
         elif line and not line.startswith("# "):
             found[key].append(line)
     return found

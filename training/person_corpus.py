@@ -5,8 +5,21 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import gazetteer
 from corpus import phrases
 from faker import Faker
+from place_words import (
+    ADDRESS_STREETS,
+    COMPANIES,
+    FORMS,
+    MONTHS,
+    MORE_TOWNS,
+    PARTICLES,
+    PLACES_ABROAD,
+    STREETS,
+    TOWNS,
+    TRADES,
+)
 
 HOME = {
     "en": ("en_GB", "en_US", "en_IE", "en_AU", "en_CA"),
@@ -33,67 +46,13 @@ ABROAD = (
     "vi_VN",
     "pt_BR",
 )
-STREETS = {
-    "en": (
-        "{} {}",
-        "High Church Station Victoria Park Mill King Queen Green Baker Chestnut Elm Oxford Bridge Castle Albert Manor York Market Cedar".split(),
-        "Street Road Lane Avenue Close Drive Court Way Gardens Terrace Place Square Crescent Hill".split(),
-    ),
-    "de": (
-        "{}{}",
-        "Haupt Bahnhof Garten Schiller Goethe Berg Wald Linden Kirch Mühlen Rosen Schul Bismarck Ring Wiesen Kastanien Friedrich Dorf".split(),
-        "straße strasse str. weg allee gasse platz ring ufer".split(),
-    ),
-    "fr": (
-        "{1} {0}",
-        "de la République|Victor Hugo|de la Gare|Pasteur|du Moulin|des Lilas|Jean Jaurès|de l'Église|Saint-Martin|du Château|Voltaire|des Écoles|Gambetta".split(
-            "|"
-        ),
-        "rue avenue boulevard place chemin impasse allée quai Rue Avenue".split(),
-    ),
-    "es": (
-        "{1} {0}",
-        "Mayor|de la Constitución|del Sol|San Juan|de Cervantes|Real|de la Libertad|Goya|Gran Vía|Colón|de Aragón|Velázquez|Nueva|de la Paz".split(
-            "|"
-        ),
-        "Calle Avenida Plaza Paseo Avda. C/ calle Carrera Ronda Camino".split(),
-    ),
-    "it": (
-        "{1} {0}",
-        "Garibaldi|Roma|Dante Alighieri|Mazzini|Verdi|della Repubblica|Cavour|XX Settembre|San Marco|Manzoni|dei Mille|Leopardi|Marconi".split(
-            "|"
-        ),
-        "Via Viale Piazza Corso Vicolo via Largo Strada".split(),
-    ),
-    "nl": (
-        "{}{}",
-        "Dorps Kerk Molen School Stations Wilhelmina Juliana Beatrix Prinsen Heren Linden Park Haven Markt Burgemeester Nieuwe Oranje".split(),
-        "straat weg laan plein gracht kade singel dreef dijk".split(),
-    ),
-}
-TOWNS = {
-    "en": "London Leeds Bristol Norwich Bath Exeter Galway Reading Dover Swindon Luton Derby Boston Austin Portland".split(),
-    "de": "Berlin|Hamburg|Freiburg im Breisgau|Kassel|Ulm|Graz|Bern|Mainz|Erfurt|Lübeck|Bad Homburg|Linz|Trier|Bielefeld".split(
-        "|"
-    ),
-    "fr": "Paris|Lyon|Aix-en-Provence|Dijon|Grenoble|Le Mans|Saint-Étienne|Tours|Metz|Namur|Lausanne|Reims|La Rochelle".split(
-        "|"
-    ),
-    "es": "Madrid|Sevilla|León|Las Palmas|Alicante|Burgos|San Sebastián|Cádiz|Vigo|Gijón|Palma de Mallorca|Toledo".split(
-        "|"
-    ),
-    "it": "Roma|Milano|Bari|Parma|Reggio Emilia|La Spezia|Trento|Modena|Lecce|Ravenna|Pisa|Como|Bergamo".split("|"),
-    "nl": "Amsterdam|Den Haag|Breda|Zwolle|Arnhem|Delft|'s-Hertogenbosch|Leuven|Mechelen|Almere|Tilburg|Assen".split(
-        "|"
-    ),
-}
-COMPANIES = "Nordwind Contoso Meridian Lumen Fabrik Helix Orion Aurora Delta Atlas Vector Solaris Quantum Polar".split()
-FORMS = {"en": "Ltd Inc plc", "de": "GmbH AG KG", "fr": "SA SARL SAS", "es": "SL SA", "it": "SpA Srl", "nl": "BV NV"}
-PARTICLES = ("de", "van", "von", "van der", "di", "del", "van de", "De", "Van", "zu", "ter", "da", "la")
-MONTHS = {
-    "en": "January March May July October", "de": "Januar März Mai Juli Oktober", "fr": "janvier mars mai juillet octobre",
-    "es": "enero marzo mayo julio octubre", "it": "gennaio marzo maggio luglio ottobre", "nl": "januari maart mei juli oktober",
+FAMILIES = {
+    "kurdish": "turkish", "persian": "persian_afghan", "nepali_lankan": "southasian", "bulgarian": "bulgarian_macedonian",
+    "latinamerican": "iberian", "thai_filipino_indonesian": "southeastasian",
+    "southernafrican": "southern_central_african", "centralafrican": "southern_central_african",
+    "jewish_hebrew": "hebrew", "pacific_other": "english", "romani_other": "romanian", "short": "english",
 }  # fmt: skip
+"""Whose surnames go with given names of an origin that has no list of its own."""
 
 
 class Marked(NamedTuple):
@@ -114,40 +73,168 @@ class Maker:
         for locale, fake in self.fakers.items():
             fake.seed_instance(f"{seed}-{locale}")
 
-    def _home(self, lang: str) -> Faker:
-        locale = self.rng.choice(HOME[lang]) if self.rng.random() < 0.75 else self.rng.choice(ABROAD)
-        return self.fakers[locale]
+        self.given, self.family = gazetteer.listed("given"), gazetteer.listed("family")
+        self.brands = [word for words in gazetteer.listed("brands").values() for word in words]
+
+    def _names(self, lang: str) -> tuple[str, str]:
+        """Return a first name and a surname that go together."""
+        rng = self.rng
+        roll = rng.random()
+        if roll < 0.55:  # every origin alike: common names must not be all that is learnt
+            origin = rng.choice(sorted(self.given))
+            surnames = self.family[FAMILIES.get(origin, origin)]
+            if rng.random() < 0.1:
+                surnames = self.family[rng.choice(sorted(self.family))]
+            return rng.choice(self.given[origin]), rng.choice(surnames)
+        fake = self.fakers[rng.choice(HOME[lang]) if roll < 0.85 else rng.choice(ABROAD)]
+        return str(fake.first_name()), str(fake.last_name())
 
     def first(self, lang: str) -> str:
-        """Return a first name."""
-        return str(self._home(lang).first_name())
+        """Return a first name, now and then with an initial."""
+        name, surname = self._names(lang)
+        return f"{name} {surname[0]}." if self.rng.random() < 0.06 else name
 
     def last(self, lang: str) -> str:
         """Return a surname."""
-        return str(self._home(lang).last_name())
-
-    def person(self, lang: str) -> str:  # noqa: PLR0911 - one return per way of writing a name
-        """Return a full name, in one of the ways people write them."""
-        fake = self._home(lang)
-        first, last = str(fake.first_name()), str(fake.last_name())
         roll = self.rng.random()
-        if roll < 0.72:
-            return f"{first} {last}"
-        if roll < 0.77:
-            return f"{last}, {first}"
-        if roll < 0.82:
-            return f"{first} {last}".upper()
-        if roll < 0.86:
-            return f"{first[0]}. {last}"
-        if roll < 0.89:
-            return f"{first} {fake.first_name()} {last}"
-        if roll < 0.91:
-            return f"{first} {self.rng.choice('ABDEGHJKLMPRS')}. {last}"
-        if roll < 0.94:
-            return f"{first} {last}-{fake.last_name()}"
-        return f"{first} {self.rng.choice(PARTICLES)} {last}"
+        name = self._names(lang)[1]
+        if roll < 0.08:
+            return f"{self.rng.choice(PARTICLES)} {name}"
+        return f"{name}-{self._names(lang)[1]}" if roll < 0.16 else name
+
+    def plain_first(self, lang: str) -> str:
+        """Return a first name and nothing else."""
+        return self._names(lang)[0]
+
+    def plain_last(self, lang: str) -> str:
+        """Return a surname and nothing else."""
+        return self._names(lang)[1]
+
+    def plain_person(self, lang: str) -> str:
+        """Return a first name and a surname."""
+        return " ".join(self._names(lang))
+
+    def person(self, lang: str) -> str:
+        """Return a full name, in one of the ways people write them."""
+        first, last = self._names(lang)
+        middle, other = self._names(lang)
+        letter = self.rng.choice("ABDEGHJKLMPRST")
+        particle = self.rng.choice(PARTICLES)
+        ways = {
+            f"{first} {last}": 60,
+            f"{last}, {first}": 6,
+            f"{last} {first}": 3,
+            f"{first} {last}".upper(): 3,
+            f"{last.upper()} {first}": 2,
+            f"{last.upper()}, {first}": 1,
+            f"{first[0]}. {last}": 5,
+            f"{first[0]}. {letter}. {last}": 1,
+            f"{last}, {first[0]}.": 1,
+            f"{last} {first[0]}.": 1,
+            f"{last.upper()} {first[0]}": 1,
+            f"{first[0]}.{last[0]}.": 1,
+            f"{first} {last[0]}.": 2,
+            f"{first} {middle} {last}": 3,
+            f"{first}-{middle} {last}": 3,
+            f"{first} {letter}. {last}": 2,
+            f"{first} {last}-{other}": 4,
+            f"{first} {last} {other}": 3,
+            f"{first} {particle} {last}": 4,
+        }
+        return self.rng.choices(list(ways), list(ways.values()))[0]
+
+    def firm(self, lang: str) -> str:
+        """Return the name of a firm: many are called after people."""
+        rng = self.rng
+        first, last = self._names(lang)
+        form, trade = rng.choice(FORMS[lang].split()), rng.choice(TRADES[lang])
+        after = trade in {"Hermanos", "Fratelli"} or lang in {"en", "de", "nl"}
+        called = f"{last} {trade}" if after else f"{trade} {last}"
+        return rng.choice(
+            (
+                f"{rng.choice(COMPANIES)} {form}",
+                f"{rng.choice(COMPANIES)} {form}",
+                f"{called} {form}",
+                f"{last} & {self._names(lang)[1]} {form}",
+                f"{last} {form}",
+                f"{first} {last} {trade} {form}",
+                f"{trade} {last}" if lang != "de" else f"{last} {trade}",
+            )
+        )
 
     def address(self, lang: str) -> str:
+        """Return a postal address, of the country of the language or of another one."""
+        rng = self.rng
+        roll = rng.random()
+        if roll < 0.35:
+            return self._home_address(lang)
+        return self._elsewhere(rng.choice(list(PLACES_ABROAD))) if roll < 0.5 else self._detailed(lang)
+
+    def _elsewhere(self, country: str) -> str:
+        """Return an address as it is written in another country."""
+        rng = self.rng
+        streets, towns, number, code, order = PLACES_ABROAD[country]
+        street, town = rng.choice(streets.split("|")), rng.choice(towns.split("|"))
+        filled = [
+            "".join(str(rng.randrange(1, 10)) if char == "#" else char for char in part)
+            for part in (rng.choice(number.split("|")), code)
+        ]
+        joint = rng.choice((", ", ", ", "\n", " "))
+        return order.format(s=street, n=filled[0], c=filled[1], t=town, j=joint).replace(" ,", ",")
+
+    def _detailed(self, lang: str) -> str:
+        """Return an address with a floor, a staircase, a house's name, or without a postcode or a town."""
+        rng = self.rng
+        _, stems, _ends = STREETS[lang]
+        proper = rng.choice((self._names(lang)[1], rng.choice(stems), " ".join(self._names(lang))))
+        street = ADDRESS_STREETS[lang]
+        kind = rng.choice(street["kinds"].split("|"))
+        line = street["line"].format(k=kind, s=proper, n=self._number())
+        if street["glued"] and rng.random() < 0.6:
+            line = f"{proper.split()[-1]}{kind.lower()} {self._number()}"
+        extra = rng.choice(street["extras"].split("|")) if rng.random() < 0.45 else ""
+        extra = "".join(str(rng.randrange(1, 9)) if char == "#" else char for char in extra)
+        if extra and lang == "en" and rng.random() < 0.7:
+            line = f"{extra}, {line}"
+        elif extra:
+            line += rng.choice((", ", ", ", " ", " // ")) + extra
+        joint = rng.choice((", ", ", ", ", ", "\n", " - ", " "))
+        town = rng.choice((*TOWNS[lang], *MORE_TOWNS[lang].split("|")))
+        code = self._code(lang)
+        roll = rng.random()
+        if roll < 0.18:
+            return line
+        if roll < 0.3:
+            return f"{line}{joint}{town}"
+        return f"{line}{joint}{town} {code}" if lang == "en" else f"{line}{joint}{code} {town}"
+
+    def _number(self) -> str:
+        rng = self.rng
+        return f"{rng.choice((rng.randrange(1, 30), rng.randrange(1, 260)))}" + rng.choice(
+            ("", "", "", "", "a", "B", "/3", "-12", " bis", f"/{rng.randrange(1, 40)}", "-II")
+        )
+
+    def _code(self, lang: str) -> str:
+        rng = self.rng
+        pick = rng.choice
+        if lang == "en":
+            area = rng.choice("SW LS B M EC BS SN DD EH G CF NR OX BT E N S L".split())
+            return rng.choice(
+                (
+                    f"{area}{rng.randrange(1, 20)} {rng.randrange(1, 9)}{pick('ABDEFGHJ')}{pick('LNPQRST')}",
+                    f"{pick('DTHV')}{rng.randrange(10, 99)} {pick('ACDEFHKNPRTVWXY')}{rng.randrange(1, 9)}{pick('ACDEFHK')}{rng.randrange(1, 9)}",
+                    f"{area}{rng.randrange(1, 20)}",
+                )
+            )
+        if lang == "nl":
+            return f"{rng.randrange(1000, 9999)}" + rng.choice(
+                (f" {pick('ABDEHJKL')}{pick('PRSTXZ')}", f"{pick('ABDEHJKL')}{pick('PRSTXZ')}", "")
+            )
+        if lang == "de" and rng.random() < 0.3:
+            return rng.choice(("", "A-", "CH-", "D-")) + str(rng.randrange(1000, 9999))
+        return f"{rng.randrange(1000, 99999):05d}"
+
+    def _home_address(self, lang: str) -> str:
         """Return a postal address."""
         joint = self.rng.choice((", ", ", ", "\n", " ", " - "))
         if self.rng.random() < 0.55:
@@ -190,7 +277,10 @@ class Maker:
         if slot == "C":
             return rng.choice(TOWNS[lang])
         if slot == "O":
-            return f"{rng.choice(COMPANIES)} {rng.choice(FORMS[lang].split())}"
+            return self.firm(lang)
+        if slot == "B":
+            brand = rng.choice(self.brands).capitalize()
+            return f"{self.plain_first(lang)} {brand}" if rng.random() < 0.3 else brand
         if slot == "D":
             day, year = rng.randrange(1, 29), rng.randrange(1950, 2027)
             return rng.choice(
@@ -208,6 +298,8 @@ def person_texts(seed: int, copies: int, split: str) -> Iterator[Marked]:
     maker = Maker(seed)
     rng = maker.rng
     found = phrases("persons.txt")
+    for key, more in phrases("persons_wide.txt").items():
+        found[key] = found[key] + more
     for lang in HOME:
         for kind, times in (("pos", copies), ("neg", copies)):
             for template in found[lang, kind] * times:
@@ -229,6 +321,8 @@ def _fill(maker: Maker, template: str, lang: str) -> Marked:
         if slot in "PFL":
             value = {"P": maker.person, "F": maker.first, "L": maker.last}[slot](lang)
             spans.append((len(out), len(out) + len(value), "PERSON"))
+        elif slot in "pfl":  # a name that names no person here
+            value = {"p": maker.plain_person, "f": maker.plain_first, "l": maker.plain_last}[slot](lang)
         elif slot == "A":
             value = maker.address(lang)
             spans.append((len(out), len(out) + len(value), "ADDRESS"))

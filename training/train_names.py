@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,34 @@ import gazetteer
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from authored import authored
 from corpus import attack_texts
 from person_corpus import TOWNS, Marked, person_texts
+from person_tables import person_tables
 from scipy.optimize import minimize
 
-from greffier.guardrails.detectors.learned.name_features import BUCKETS, COMMON, FIRST, LAST, TAGS, feature_table
+from greffier.guardrails.detectors.learned.name_features import (
+    BUCKETS,
+    CITY,
+    COMMON,
+    FAMILY,
+    FIRST,
+    GIVEN,
+    LAST,
+    TAGS,
+    feature_table,
+)
 from greffier.guardrails.detectors.learned.text import fold
 from greffier.guardrails.detectors.learned.tokens import LOWER_WORD, Gazetteer, hash_word, tokenize
+from greffier.guardrails.words import unaccented
 
 PENALTY = 2e-6
 MOVE_WEIGHT = 0.5
+AUTHORED = 3.0
+"""Weight of a word in a text that somebody wrote, against one that was filled in."""
 UNKNOWN_SHARE = 0.3
+UNKNOWN_WORDS = 0.5
+SHORTEST = 4  # letters of a name that is looked for where it is written small
 LEAST = (0.55, 0.5)
 NO_NAMES = {"benign_document", "benign_commands", "benign_tasks", "benign_trigger_words", "benign_tool_output"}
 
@@ -52,8 +70,39 @@ def read_marked(data: Path) -> list[Marked]:
         Marked(row["text"].replace("\u241f", ""), (), "en", "plain") for row in read_json(data / "secrets.jsonl")
     )
     texts.extend(Marked(t.text, (), t.lang, "plain") for t in attack_texts() if not t.label)
-    texts.extend(person_texts(11, 14, "own-synth"))
+    texts.extend(
+        Marked(text.text, tuple(s for s in text.spans if s[2] in {"PERSON", "ADDRESS"}), text.lang, text.source)
+        for text in authored("pii")
+    )
+    texts.extend(
+        Marked(row["text"], (), row["lang"], "words")  # they teach no tag, only which words are written small
+        for name in ("toxicity", "disallowed", "injection")
+        for row in read_json(data / f"{name}.jsonl")
+    )
+    texts.extend(person_texts(11, 8, "own-synth"))
+    texts.extend(person_tables(13, 500, "own-synth"))
     return texts
+
+
+def varied(texts: list[Marked], seed: int = 17) -> Iterator[Marked]:
+    """Yield the texts, and some of them again as people write in haste: small, without accents, or all large."""
+    rng = random.Random(seed)
+    for text in texts:
+        if text.source == "words":
+            continue
+        yield text
+        own = text.source.startswith("pii") or text.source == "own-synth"
+        roll = rng.random() * (1.0 if text.source.startswith("pii_") else 3.0 if own else 12.0)
+        if roll < 0.35:
+            changed = text.text.lower()
+        elif roll < 0.5:
+            changed = unaccented(text.text)
+        elif roll < 0.6:
+            changed = text.text.upper()
+        else:
+            continue
+        if len(changed) == len(text.text):
+            yield text._replace(text=changed)
 
 
 class Prepared:
@@ -78,7 +127,10 @@ class Prepared:
                 gold[inside[0]] = begin
                 # A share of the names is made unknown, so that endings and neighbours are learnt too.
                 if kind == "PERSON" and rng.random() < hide:
-                    flags[inside] &= ~(FIRST | LAST)
+                    flags[inside] &= ~(FIRST | LAST | GIVEN | FAMILY)
+            # And a share of the ordinary words: no list holds all of them.
+            seldom = (flags & ~COMMON == 0) & (gold == 0) & (tokens.hash % np.uint64(100) < hide * UNKNOWN_WORDS * 100)
+            flags[seldom] = 0
             tables.append(feature_table(tokens, flags))
             tags.append(gold)
             self.sequences.append(gold)
@@ -146,8 +198,16 @@ def moves(sequences: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float64]:
 
 
 def source_weight(prepared: Prepared) -> npt.NDArray[np.float64]:
-    heavy = {"pii": 2.0, "own-synth": 1.0, "newspapers": 1.0, "plain": 1.0, "prose": 0.5}
-    return np.array([heavy[name] for name in prepared.source])
+    heavy = {"pii": 1.0, "own-synth": 1.0, "newspapers": 0.4, "plain": 1.0, "prose": 0.5}
+    return np.array([heavy.get(name, AUTHORED) for name in prepared.source])
+
+
+def _small(arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
+    """Return the given names that are no other word, as they are written small, in one array of UTF-8."""
+    known = Gazetteer(arrays["hashes"], arrays["flags"])
+    names = {word.lower() for words in gazetteer.listed("given").values() for word in words if len(word) >= SHORTEST}
+    sure = {name for name in names if known.flags_of(hash_word(name)) & (GIVEN | COMMON | CITY) == GIVEN}
+    return np.frombuffer(" ".join(sorted(sure | {unaccented(name) for name in sure})).encode(), dtype=np.uint8)
 
 
 def known_names(texts: list[Marked], share: float = 1.0) -> dict[str, npt.NDArray[Any]]:
@@ -156,18 +216,19 @@ def known_names(texts: list[Marked], share: float = 1.0) -> dict[str, npt.NDArra
     if share < 1.0:
         first = {name for name in first if hash_word(name) % 1000 < share * 1000}
         last = {name for name in last if hash_word(name) % 1000 < share * 1000}
-    common = gazetteer.common_words(text.text for text in texts)
+    common = gazetteer.common_words(((t.text, t.spans, t.lang) for t in texts), least=2)
     cities = {fold(t) for towns in TOWNS.values() for town in towns for t in town.split()}
     return gazetteer.build(first, last, common, cities)
 
 
 def fit(texts: list[Marked], gaz: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """Fit the tagger to texts; return the arrays of the model file."""
-    prepared = Prepared(texts, Gazetteer(gaz["hashes"], gaz["flags"]), UNKNOWN_SHARE)
+    prepared = Prepared(list(varied(texts)), Gazetteer(gaz["hashes"], gaz["flags"]), UNKNOWN_SHARE)
     keep = prepared.keep
     weights, bias = fit_softmax(prepared.table[keep], prepared.tags[keep], source_weight(prepared)[keep])
     return {
         **gaz,
+        "small": _small(gaz),
         "weights": np.round(weights, 3).astype(np.float16),
         "bias": bias.astype(np.float32),
         "moves": moves(prepared.sequences).astype(np.float32),

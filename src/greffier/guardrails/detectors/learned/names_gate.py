@@ -23,6 +23,7 @@ _KEPT: Final = 1 << 14
 _DIGITS: Final = b"0123456789"
 _SENTENCE_ENDS: Final = frozenset(".!?:>*#-|")
 _MARKS: Final = ".,;:!?()[]{}<>*#\"'`\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
+_APART: Final = {ord(char): " " for char in "\t\n.,;:!?()[]{}<>*#\"'/|=_-"}
 _ANY_NAME: Final = 1 << 20  # set with either kind of name, so that two words are compared at once
 _ACCENTS: Final = {
     "a": "[aàáâãäå]", "c": "[cç]", "e": "[eèéêë]", "i": "[iìíîï]", "n": "[nñ]", "o": "[oòóôõö]", "u": "[uùúûü]",
@@ -52,10 +53,12 @@ class NamesGate:
     Args:
         gazetteer: What is known about words.
         words: File with titles, greetings, labels and words for streets.
+        small: Given names that are no other word, as people in a hurry write them.
     """
 
-    def __init__(self, gazetteer: Gazetteer, words: Path) -> None:
+    def __init__(self, gazetteer: Gazetteer, words: Path, small: frozenset[str] = frozenset()) -> None:
         self._gazetteer = gazetteer
+        self._small = small
         titles = _of(words, "TITLE")
         long = tuple(word for word in titles if word not in _SHORT_TITLES)
         short = "|".join(word.capitalize() for word in titles if word in _SHORT_TITLES)
@@ -84,8 +87,10 @@ class NamesGate:
         data = text.encode("utf-8", "replace")
         if self._context.search(data) is not None:
             return True
-        return self._names(text) or (
-            len(data.translate(None, _DIGITS)) != len(data) and self._address.search(data) is not None
+        return (
+            self._names(text)
+            or (len(data.translate(None, _DIGITS)) != len(data) and self._address.search(data) is not None)
+            or not self._small.isdisjoint(text.translate(_APART).split())
         )
 
     def _names(self, text: str) -> bool:

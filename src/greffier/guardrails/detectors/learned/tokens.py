@@ -37,15 +37,16 @@ def _class_of(code: int) -> int:
 _CLASS: Final = np.array([*(_class_of(code) for code in range(_TABLE)), 0], dtype=np.int64)
 
 # What stands between two words, by rising precedence: the strongest character in the gap decides.
-JOINED, SPACE, OTHER, COMMA, STOP, COLON, NEWLINE = range(7)
+JOINED, SPACE, OTHER, COMMA, STOP, COLON, NEWLINE, GLUE = range(8)
 _GAP: Final = np.full(_TABLE + 1, OTHER, dtype=np.int64)
 for _chars, _kind in (
     ("-'\u2019\u2010", JOINED),
     (" \t\u00a0", SPACE),
     (",", COMMA),
     (".!?", STOP),
-    (":;", COLON),
+    (":;=", COLON),
     ("\n\r", NEWLINE),
+    ("@_\\/", GLUE),
 ):
     _GAP[[ord(_char) for _char in _chars]] = _kind
 
@@ -64,6 +65,7 @@ class Tokens(msgspec.Struct, frozen=True):
         gap: What separates the word from the one before (NEWLINE for the first).
         hash: Hash of the folded word.
         tail: Folded last letters, packed: (two, three, four) letters.
+        head: Folded first three letters, packed.
     """
 
     start: Ints
@@ -72,6 +74,7 @@ class Tokens(msgspec.Struct, frozen=True):
     gap: Ints
     hash: Hashes
     tail: tuple[Ints, Ints, Ints]
+    head: Ints
 
     def __len__(self) -> int:
         return len(self.start)
@@ -148,7 +151,7 @@ def tokenize(text: str) -> Tokens:
     folded = fold_codes(codes)
     if not len(start):
         nothing = np.zeros(0, dtype=np.int64)
-        return Tokens(start, end, nothing, nothing, np.zeros(0, dtype=np.uint64), (nothing, nothing, nothing))
+        return Tokens(start, end, nothing, nothing, np.zeros(0, dtype=np.uint64), (nothing, nothing, nothing), nothing)
     return Tokens(
         start,
         end,
@@ -156,6 +159,7 @@ def tokenize(text: str) -> Tokens:
         _gaps(codes, start, end),
         _word_hashes(folded, start, end),
         _tails(folded, start, end),
+        _heads(folded, start, end),
     )
 
 
@@ -225,6 +229,18 @@ def _tails(folded: Codes, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
     two = letters[0] | letters[1] << 8
     three = two | letters[2] << 16
     return two, three, three | letters[3] << 24
+
+
+_FORTH: Final = np.array([[0], [1], [2]], dtype=np.int64)
+
+
+def _heads(folded: Codes, start: Ints, end: Ints) -> Ints:
+    at = start + _FORTH
+    letters = folded.take(np.minimum(at, len(folded) - 1)).astype(np.int64)
+    letters &= 0xFF
+    letters *= at < end
+    packed: Ints = letters[0] | letters[1] << 8 | letters[2] << 16
+    return packed
 
 
 class Gazetteer:
