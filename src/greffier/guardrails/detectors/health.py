@@ -1,7 +1,7 @@
 """Special categories of personal data (GDPR Art. 9): health, religion, union, orientation, politics, biometrics.
 
-A disease by its name is knowledge; a disease with a person is personal data. So a term alone scores 0.4 and a term with
-a sign that it is about somebody (a verb of suffering, a patient, a first person, a diagnosis) scores 0.85.
+A disease by its name is knowledge; a disease with a person is personal data (ADR 0146). So a term alone is no finding,
+and a term with a sign that it is about somebody (a verb of suffering, a patient, a first person, a diagnosis) scores 0.85.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,6 @@ _BEFORE = 80
 _AFTER = 50
 _WITH_PERSON = 0.85
 _LIKELY = 0.7
-_ALONE = 0.4
 _SHORTEST = 4
 _FILLERS = frozenset({
     "from", "with", "of", "has", "had", "have", "and", "for", "the", "a", "an", "his", "her", "my", "their", "that",
@@ -71,7 +70,7 @@ class SpecialCategories:
         self._words = PatternSet(read_patterns("medical_words"))
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
-        """Return every term; the score says whether it is about somebody."""
+        """Return the terms that are about somebody."""
         folded = fold(passage.text)
         listed = [
             (kind, start, end)
@@ -87,11 +86,12 @@ class SpecialCategories:
                 kind,
                 start,
                 end,
-                _WITH_PERSON if self._about_somebody(folded, start, end) else _ALONE,
+                _WITH_PERSON,
                 rule=f"art9-{kind.lower()}",
                 data_class="special_category",
             )
             for kind, start, end in found
+            if self._about_somebody(folded, start, end)
         )
 
     def _unlisted(self, folded: str, listed: list[tuple[str, int, int]]) -> tuple[Finding, ...]:
