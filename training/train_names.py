@@ -38,7 +38,7 @@ AUTHORED = 3.0
 UNKNOWN_SHARE = 0.3
 UNKNOWN_WORDS = 0.5
 SHORTEST = 4  # letters of a name that is looked for where it is written small
-LEAST = (0.55, 0.5)
+LEAST = (0.5, 0.5)
 NO_NAMES = {"benign_document", "benign_commands", "benign_tasks", "benign_trigger_words", "benign_tool_output"}
 
 

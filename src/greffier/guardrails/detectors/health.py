@@ -1,7 +1,7 @@
 """Special categories of personal data (GDPR Art. 9): health, religion, union, orientation, politics, biometrics.
 
-A disease by its name is knowledge; a disease with a person is personal data (ADR 0146). So a term alone is no finding,
-and a term with a sign that it is about somebody (a verb of suffering, a patient, a first person, a diagnosis) scores 0.85.
+A disease by its name is knowledge; a disease with a person is personal data (ADR 0146). So a term alone is no finding;
+with a sign that it is about somebody (a verb of suffering, a patient, a first person, a diagnosis) it scores 0.85.
 """
 
 from collections.abc import Iterator

@@ -31,6 +31,37 @@ def test_a_person_is_found_in_each_language(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("can you ask Nkiruka about the numbers", ["Nkiruka"]),
+        (
+            "id;nachname;vorname;tarif\n17;Öztürk;Gülsüm;Basis\n18;Vasilescu;Ionuț;Basis",
+            ["Öztürk", "Gülsüm", "Vasilescu", "Ionuț"],
+        ),
+        ('{"given": "Mamadou", "family": "Ouattara", "plan": "gold"}', ["Mamadou", "Ouattara"]),
+        ("[09:14] Agnieszka: on my way\n[09:15] Kwame: ok", ["Agnieszka", "Kwame"]),
+        ("Cc: Thanh Huyền Phạm <t.pham@corp.example>; Tuomas Virtanen", ["Thanh Huyền Phạm", "Tuomas Virtanen"]),
+        ("kannst du svetlana fragen ob sie morgen kann", ["svetlana"]),
+    ],
+)
+def test_persons_are_found_in_every_genre(text: str, names: list[str]) -> None:
+    assert found(text, "PERSON") == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write to xenia.papadaki@corp.example or see https://corp.example/people/Xenia",
+        "Storm Eunice caused damage along the coast.",
+        "Der Fischer, der Jäger und der Müller saßen im Wald.",
+        "plate,make,zone\n1,Renault,3\n2,Volvo,1",
+    ],
+)
+def test_what_only_bears_a_name_is_no_person(text: str) -> None:
+    assert found(text, "PERSON") == []
+
+
+@pytest.mark.parametrize(
     ("text", "part"),
     [
         ("Ship it to 14 Rosemary Lane, Norwich NR3 1AB, please.", "14 Rosemary Lane, Norwich NR3 1AB"),

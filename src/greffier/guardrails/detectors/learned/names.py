@@ -39,7 +39,7 @@ _ADDRESSED: Final = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w.-]{1,255}|https?:
 _SURE: Final = 0.85
 _AGAIN: Final = 0.8
 _HARDLY: Final = 0.1
-"""A word that surely names somebody in one place does so elsewhere in the text, unless it can hardly be a name there."""
+"""A word that surely names somebody does so elsewhere in the text, unless it can hardly be a name there."""
 _WORD: Final = 3  # letters
 _GROWTH: Final = 2  # words
 _LONE: Final = 0.75
@@ -106,8 +106,8 @@ class Names:
         chances /= chances.sum(axis=1, keepdims=True)
         if "@" in text or "//" in text:
             for match in _ADDRESSED.finditer(text):
-                within = (tokens.start >= match.start()) & (tokens.end <= match.end())
-                chances[within] = _OUTSIDE
+                first, stop = tokens.start.searchsorted(match.start()), tokens.end.searchsorted(match.end(), "right")
+                chances[first:stop] = _OUTSIDE
         _recall_names(tokens, chances)
         loud = np.zeros(len(tokens) + 2, dtype=np.int8)
         loud[1:-1] = chances[:, 0] < 1 - _QUIET
