@@ -129,7 +129,7 @@ def _lines(tokens: Tokens) -> tuple[Ints, Ints]:
     heads = int(np.argmax(breaks[1:])) + 1 if breaks[1:].any() else 0
     if heads > 1:
         parted = np.isin(tokens.gap, _PARTING)
-        place = np.cumsum(parted) - np.cumsum(parted)[first]
+        place: Ints = np.cumsum(parted) - np.cumsum(parted)[first]
         by_place = np.full(_COLUMNS, -1, dtype=np.int64)
         by_place[np.minimum(place[:heads], _COLUMNS - 1)] = hashes[:heads]
         column[heads:] = by_place[np.minimum(place[heads:], _COLUMNS - 1)]

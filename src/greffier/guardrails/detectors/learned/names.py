@@ -106,8 +106,8 @@ class Names:
         chances /= chances.sum(axis=1, keepdims=True)
         if "@" in text or "//" in text:
             for match in _ADDRESSED.finditer(text):
-                first, stop = tokens.start.searchsorted(match.start()), tokens.end.searchsorted(match.end(), "right")
-                chances[first:stop] = _OUTSIDE
+                begin = tokens.start.searchsorted(match.start())
+                chances[begin : tokens.end.searchsorted(match.end(), "right")] = _OUTSIDE
         _recall_names(tokens, chances)
         loud = np.zeros(len(tokens) + 2, dtype=np.int8)
         loud[1:-1] = chances[:, 0] < 1 - _QUIET
