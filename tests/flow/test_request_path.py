@@ -253,6 +253,10 @@ class TestRefusals:
         assert error(refused)["code"] == "rate_limit_exceeded"
         assert int(refused.headers["retry-after"]) >= 1
         assert refused.headers["x-ratelimit-limit-requests"] == "3"
+        body = {"model": "assistant", "max_tokens": 5, "messages": [{"role": "user", "content": "hello"}]}
+        elsewhere = platform.request("POST", "/v1/messages", body, key=other)
+        assert elsewhere.headers["anthropic-ratelimit-requests-limit"] == "3"
+        assert elsewhere.headers["anthropic-ratelimit-requests-reset"].endswith("Z")
         assert platform.chat(key, "hello").status == 200  # another tenant is not touched
 
     @pytest.mark.parametrize(

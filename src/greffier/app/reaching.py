@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import msgspec
 
@@ -53,7 +54,7 @@ def _deployments(paths: WorkspacePaths, snapshot: Snapshot) -> Iterator[Look]:
         except BadDeployment:
             continue  # said where the deployment itself is looked at
         if client is not None:
-            yield lambda what=f"server of {name}", client=client: _server(what, client)  # type: ignore[misc]
+            yield partial(_server, f"server of {name}", client)
 
 
 async def _server(what: str, client: HttpClient) -> Reached:
@@ -94,4 +95,4 @@ def _issuers(snapshot: Snapshot, source: JwksSource) -> Iterator[Look]:
         return Reached(what)
 
     for location in sorted({trust.location for trust in trusts_of(snapshot.workspace.tenants)}, key=str):
-        yield lambda location=location: look(location)  # type: ignore[misc]
+        yield partial(look, location)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from greffier.core.rulings import Deny, Refused
 from greffier.gateway.arrivals import arrival_of
 from greffier.gateway.errors import Dialect, render
 from greffier.gateway.ports import Known
+from greffier.gateway.rate_headers import in_anthropic_words
 from greffier.gateway.wire.chat_answer import StreamWriter
 
 Scope = MutableMapping[str, Any]
@@ -261,6 +263,7 @@ class Exchange:
         request_id = self.request_id.encode("ascii")
         headers.append((b"x-request-id", request_id))
         if self.dialect == "anthropic":
+            headers += in_anthropic_words(headers, datetime.now(UTC))
             headers.append((b"request-id", request_id))
         if self._closing:
             headers.append((b"connection", b"close"))

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from tests.contract.postgres.conftest import STORAGE, Depot
 from typer.testing import CliRunner
 
 from greffier.app.privacy_desk import open_office
@@ -36,15 +36,12 @@ from greffier.audit.progress import Progress, ProgressFile, Rejection
 from greffier.audit.settings import AuditSettings
 from greffier.cli.main import app
 from greffier.config.kept import InForceLine, is_kept
-from greffier.config.paths import WorkspacePaths
-from greffier.core.clock import SystemClock
 from greffier.governance.privacy.handling import unclaimed
 from greffier.identity.ports import KeyStoreUnavailable
 from greffier.storage.incidents import SqliteIncidents
 from greffier.storage.postgres.schema import REVISIONS
 from greffier.storage.reviews import SqliteReviewStore
 from greffier.testing.contracts.incidents import an_incident, later
-from greffier.testing.contracts.journal import make_admission
 from greffier.testing.contracts.key_store import a_key
 from greffier.testing.contracts.review_store import REVIEW
 from greffier.testing.postgres_server import PostgresServer
@@ -56,60 +53,20 @@ unsafe_development_mode: true
 tenants:
   acme: {title: Acme}
 """
-STORAGE = "storage: {url: 'env:GATEWAY_URL', admin_url: 'env:OWNER_URL'}\n"
 
 
-class Depot:
-    """A workspace and the commands on it."""
-
-    def __init__(self, folder: Path, *, database: bool) -> None:
-        folder.mkdir()
-        (folder / "greffier.yaml").write_text(SETTINGS + (STORAGE if database else ""))
-        self.paths = WorkspacePaths(folder)
-        self.paths.ensure()
-
-    def run(self, *command: str, code: int = 0) -> Any:
-        done = CliRunner().invoke(app, [*command, "--workspace", str(self.paths.root), "--json"])
-        assert done.exit_code == code, done.output
-        return json.loads(done.stdout)
-
-    def append(self, count: int) -> None:
-        async def append() -> None:
-            journal = open_journal(self.paths, AuditSettings())
-            now = SystemClock().wall_ms()
-            await asyncio.gather(*(journal.append(make_admission(ts=now)) for _ in range(count)))
-            await journal.close()
-
-        asyncio.run(append())
-
-    def seal(self) -> None:
-        sealer = make_sealer(self.paths, AuditSettings())
-        sealer.seal_once()
-        sealer.close()
-
-    def size(self) -> int:
-        reader = open_reader(self.paths)
-        size = reader.size()
-        reader.close()
-        return size
-
-
-@pytest.fixture
-def point(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Let the workspace's references mean a database."""
-
-    def to(name: str) -> None:
-        monkeypatch.setenv("GATEWAY_URL", server.url(name, "gateway"))
-        monkeypatch.setenv("OWNER_URL", server.url(name))
-
-    return to
+def a_depot(folder: Path, *, database: bool) -> Depot:
+    """A workspace without use cases: its stores are what these tests are about."""
+    folder.mkdir()
+    (folder / "greffier.yaml").write_text(SETTINGS + (STORAGE if database else ""))
+    return Depot(folder)
 
 
 def test_an_empty_database_says_what_to_run_and_then_works(
     server: PostgresServer, point: Callable[[str], None], tmp_path: Path
 ) -> None:
     point(server.database())
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     with pytest.raises(JournalUnavailable, match="greffier db upgrade"):
         open_journal(depot.paths, AuditSettings())
     with pytest.raises(KeyStoreUnavailable, match="greffier db upgrade"):
@@ -127,7 +84,7 @@ def test_an_empty_database_says_what_to_run_and_then_works(
 
 def test_many_upgrades_at_once_are_one(server: PostgresServer, point: Callable[[str], None], tmp_path: Path) -> None:
     point(server.database())
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     database = administration_of(depot.paths)
     assert database is not None
     with ThreadPoolExecutor(3) as pool:
@@ -139,7 +96,7 @@ def test_older_and_newer_schemas_are_refused_with_the_way_out(
     server: PostgresServer, name: str, point: Callable[[str], None], tmp_path: Path
 ) -> None:
     point(name)
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     for revision, remedy in ((REVISIONS[0], "run 'greffier db upgrade'"), ("9999", "newer Greffier")):
         with psycopg.connect(server.url(name), autocommit=True) as owner:
             owner.execute("UPDATE alembic_version SET version_num = %s", (revision,))
@@ -152,7 +109,7 @@ def test_what_earlier_versions_kept_in_files_moves_into_the_database(
     name: str, point: Callable[[str], None], tmp_path: Path
 ) -> None:
     point(name)
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     register = SqliteIncidents(depot.paths.incidents_db)
     first = an_incident()
     register.save(first, by="os:olga", at_ms=1)
@@ -201,7 +158,7 @@ def test_the_gateway_as_owner_is_warned_about(
 ) -> None:
     point(name)
     monkeypatch.setenv("GATEWAY_URL", server.url(name))
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     done = CliRunner().invoke(app, ["db", "status", "--workspace", str(depot.paths.root)])
     assert done.exit_code == 0
     assert "may change records" in done.stderr
@@ -210,7 +167,7 @@ def test_the_gateway_as_owner_is_warned_about(
 def test_a_missing_secret_or_server_is_told_without_the_address(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     monkeypatch.delenv("GATEWAY_URL", raising=False)
     assert "GATEWAY_URL" in depot.run("db", "status", code=3)["error"]["message"]
     monkeypatch.setenv("GATEWAY_URL", "postgresql://gateway:s3cret@127.0.0.1:1/none")
@@ -233,7 +190,7 @@ def test_every_table_of_the_database_is_claimed_by_a_connector(
     name: str, point: Callable[[str], None], tmp_path: Path
 ) -> None:
     point(name)
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     entries = list(data_entries(depot.paths))
     assert {"postgresql:event", "postgresql:incident", "postgresql:part"} < set(entries)
     assert not [entry for entry in entries if entry.startswith("postgresql:event_")], "days belong to their table"
@@ -245,7 +202,7 @@ def test_a_copy_of_the_database_restores_into_an_empty_one(
     server: PostgresServer, name: str, point: Callable[[str], None], tmp_path: Path
 ) -> None:
     point(name)
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     depot.append(300)
     open_keys(depot.paths).close()
     depot.seal()
@@ -262,7 +219,7 @@ def test_a_copy_of_the_database_restores_into_an_empty_one(
     assert "empty" in depot.run("db", "restore", str(tmp_path / "copy"), code=4)["error"]["message"]
 
     point(server.database())
-    other = Depot(tmp_path / "other", database=True)
+    other = a_depot(tmp_path / "other", database=True)
     shutil.copytree(depot.paths.secrets, other.paths.secrets, dirs_exist_ok=True)
     other.run("db", "restore", str(tmp_path / "copy"))
     content = open_content(other.paths)
@@ -287,7 +244,7 @@ def test_a_copy_of_the_database_restores_into_an_empty_one(
 
 
 def test_sqlite_is_copied_under_load_and_put_back(tmp_path: Path) -> None:
-    depot = Depot(tmp_path / "w", database=False)
+    depot = a_depot(tmp_path / "w", database=False)
     record = a_key()
     keys = open_keys(depot.paths)
     keys.create(record)
@@ -320,7 +277,7 @@ def test_sqlite_is_copied_under_load_and_put_back(tmp_path: Path) -> None:
 
 
 def test_nothing_is_restored_under_a_running_gateway(tmp_path: Path) -> None:
-    depot = Depot(tmp_path / "w", database=False)
+    depot = a_depot(tmp_path / "w", database=False)
     depot.append(1)
     depot.run("db", "backup", str(tmp_path / "copy"))
     (depot.paths.run / "pid").write_text(str(os.getpid()))
@@ -347,7 +304,7 @@ def test_old_days_go_and_the_log_still_verifies(
     server: PostgresServer, name: str, point: Callable[[str], None], tmp_path: Path
 ) -> None:
     point(name)
-    depot = Depot(tmp_path / "w", database=True)
+    depot = a_depot(tmp_path / "w", database=True)
     for day in ("2026-01-01", "2026-01-02"):
         depot.append(300)
         age(server, name, day)

@@ -1,62 +1,36 @@
 """After a restore, what people did since the copy is named, and nothing is served before it was seen to (ADR 0136)."""
 
 import asyncio
-import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
+from tests.contract.postgres.conftest import STORAGE, Depot
 from tests.fault.platform.conftest import write_workspace
-from typer.testing import CliRunner
 
 from greffier.adapters.signers.checkpoint_file import known_verifiers
 from greffier.app.privacy_desk import open_office, references_of
 from greffier.app.reconciling import missing
-from greffier.app.sealing import make_sealer
-from greffier.app.stores import open_content, open_journal, open_keys
+from greffier.app.stores import open_content, open_keys
 from greffier.audit.lost import lost_from
 from greffier.audit.ports import PartLabel
 from greffier.audit.proofs import newest
-from greffier.audit.settings import AuditSettings
 from greffier.audit.tiles import BadLog, TileStore, encode_bundle
-from greffier.cli.main import app
-from greffier.config.paths import WorkspacePaths
 from greffier.storage.journal import SqliteJournalReader
-from greffier.testing.contracts.journal import make_admission
 from greffier.testing.platform import Platform
 from greffier.testing.postgres_server import PostgresServer
 
 Store = Literal["sqlite", "postgresql"]
-STORAGE = "storage: {url: 'env:GATEWAY_URL', admin_url: 'env:OWNER_URL'}\n"
 ENVIRONMENT = {"EXTERNAL_URL": "http://127.0.0.1:9/v1"}
 
 
-class Site:
-    """A workspace, and commands on it."""
+class Site(Depot):
+    """A workspace, and what people do in it."""
 
     def __init__(self, root: Path, settings: str) -> None:
-        self.paths = WorkspacePaths(write_workspace(root, settings=settings))
-        self.paths.ensure()
-
-    def run(self, *command: str, code: int = 0) -> Any:
-        done = CliRunner().invoke(app, [*command, "--workspace", str(self.paths.root), "--json"])
-        assert done.exit_code == code, done.output
-        return json.loads(done.stdout)
-
-    def append(self, count: int) -> None:
-        async def append() -> None:
-            journal = open_journal(self.paths, AuditSettings())
-            await asyncio.gather(*(journal.append(make_admission()) for _ in range(count)))
-            await journal.close()
-
-        asyncio.run(append())
-
-    def seal(self) -> None:
-        sealer = make_sealer(self.paths, AuditSettings())
-        sealer.seal_once()
-        sealer.close()
+        super().__init__(write_workspace(root, settings=settings))
 
     def objects(self, who: str, verb: str = "object") -> str:
         more = ("--kind", "objection") if verb == "lift" else ()
@@ -71,15 +45,6 @@ class Site:
 def store(request: pytest.FixtureRequest) -> Store:
     found: Store = request.param
     return found
-
-
-@pytest.fixture
-def point(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    def to(name: str) -> None:
-        monkeypatch.setenv("GATEWAY_URL", server.url(name, "gateway"))
-        monkeypatch.setenv("OWNER_URL", server.url(name))
-
-    return to
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from greffier.app.supervisor import fresh_metrics_folder
 from greffier.config.paths import WorkspacePaths
 from greffier.testing.peers import Peers, running_peers
 from greffier.testing.platform import Platform
+from greffier.testing.workspaces import File, deployment, small_workspace
+from greffier.testing.workspaces import write_workspace as write_files
 
 SETTINGS = """
 schema: 1
@@ -34,55 +36,31 @@ risk_class: limited
 models: [assistant, MODELS]
 default_model: assistant
 """
-POLICIES = """
-rules:
-  - id: staff-may-ask
-    description: Every credential of an approved use case may use it.
-    effect: allow
-    when: {actions: [chat, embed, list_models, check, feedback]}
-"""
-MODELS = """
-deployments:
-  external:
-    provider: openai_compatible
-    model: external-model
-    location: external
-    region: eu
-    base_url: env:EXTERNAL_URL
-    price: {input_per_million: "0", output_per_million: "1000"}
-    timeouts: {connect_s: 1, first_token_s: 1, total_s: 3}
-    capabilities: [chat, tools]
-    max_answer_bytes: 1000000
-models:
-  assistant:
-    targets: [{deployment: external}]
-    retry: {attempts: 1}
-"""
 FAULTY = tuple(f"faulty-{number}" for number in range(24))
 """Models whose only deployment misbehaves on order; one for each test, or breakers would carry over."""
-
-
-def _models() -> str:
-    deployments, models = MODELS.split("models:\n", 1)
-    head, settings = deployments.split("  external:\n", 1)
-    more = "".join(f"  {name}:\n{settings}" for name in FAULTY)
-    names = "".join(f"  {name}: {{targets: [{{deployment: {name}}}], retry: {{attempts: 1}}}}\n" for name in FAULTY)
-    return f"{head}  external:\n{settings}{more}models:\n{models}{names}"
+DEPLOYMENT = deployment(
+    price={"input_per_million": "0", "output_per_million": "1000"},
+    timeouts={"connect_s": 1, "first_token_s": 1, "total_s": 3},
+    max_answer_bytes=1_000_000,
+)
+MODELS = {"assistant": "external"} | {name: name for name in FAULTY}
+"""Model, and the deployment behind it."""
 
 
 def write_workspace(folder: Path, *, settings: str = "", use_case: str = "", risk: str = "limited") -> Path:
     """Write the workspace, with more lines in ``greffier.yaml`` and in the use case."""
     text_of_use_case = USE_CASE.replace("MODELS", ", ".join(FAULTY)).replace("limited", risk)
-    for name, text in {
+    own: dict[str, File] = {
         "greffier.yaml": SETTINGS + settings,
         "use_cases/assistant.yaml": text_of_use_case + use_case,
-        "policies/access.yaml": POLICIES,
-        "models/models.yaml": _models(),
-    }.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.lstrip("\n"))
-    return folder
+        "models/models.yaml": {
+            "deployments": dict.fromkeys(MODELS.values(), DEPLOYMENT),
+            "models": {
+                model: {"targets": [{"deployment": name}], "retry": {"attempts": 1}} for model, name in MODELS.items()
+            },
+        },
+    }
+    return write_files(folder, small_workspace() | own)
 
 
 @pytest.fixture(scope="session")

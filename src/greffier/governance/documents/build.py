@@ -9,7 +9,7 @@ import msgspec
 
 from greffier.config.bundle import digest
 from greffier.config.files import DOCUMENTS
-from greffier.governance.documents.document import Document, Part, Section, Statement
+from greffier.governance.documents.document import Document, Part, Section, State, Statement
 from greffier.governance.documents.facts import FACTS
 from greffier.governance.documents.law import DocumentLaw, Item, Kind
 from greffier.governance.documents.sources import Sources
@@ -90,6 +90,12 @@ def missing_texts(law: DocumentLaw, kind: str, sources: Sources) -> Iterator[Ite
 
 
 def _part(kind: str, item: Item, sources: Sources) -> Part:
+    state, reason, statements = _found(kind, item, sources)
+    return Part(id=item.id, article=item.article, title=item.title, state=state, reason=reason, statements=statements)
+
+
+def _found(kind: str, item: Item, sources: Sources) -> tuple[State, str, tuple[Statement, ...]]:
+    """How an item stands, why, and what is said of it."""
     found = [statement for name in item.live for statement in FACTS[name](sources)]
     facts = tuple(statement for statement in found if statement.says)
     text = find_text(sources.files, sources.scope, kind, item.id)
@@ -97,40 +103,17 @@ def _part(kind: str, item: Item, sources: Sources) -> Part:
     if text is not None:
         said = (*facts, _statement(text, sources))
         if text.front.written_for != written_for(sources):
-            part = Part(id=item.id, article=item.article, title=item.title, state="stale", statements=said)
-            return msgspec.structs.replace(part, reason=f"{path} was written for other settings: read it again")
+            return "stale", f"{path} was written for other settings: read it again", said
         if text.front.not_applicable:
-            reason, own = text.body, (_statement(text, sources),)
-            return Part(
-                id=item.id,
-                article=item.article,
-                title=item.title,
-                state="not_applicable",
-                reason=reason,
-                statements=own,
-            )
+            return "not_applicable", text.body, said[-1:]
         gap = _not_attached(item, sources)
-        return Part(
-            id=item.id,
-            article=item.article,
-            title=item.title,
-            state="missing" if gap else "complete",
-            reason=gap,
-            statements=said,
-        )
-    gap = ""
+        return "missing" if gap else "complete", gap, said
     if item.text == "required":
-        gap = f"a person must judge: write {path}"
-    elif not facts or len(facts) < len(found):
+        return "missing", f"a person must judge: write {path}", facts
+    if not facts or len(facts) < len(found):
         gap = f"the configuration does not say it: complete greffier.yaml or the use case, or write {path}"
-    return Part(
-        id=item.id,
-        article=item.article,
-        title=item.title,
-        state="missing" if gap else "complete",
-        reason=gap,
-        statements=facts,
-    )
+        return "missing", gap, facts
+    return "complete", "", facts
 
 
 def _not_attached(item: Item, sources: Sources) -> str:
