@@ -1,10 +1,11 @@
-"""Leaks in an answer: the prompt or its canary, and links that carry data away."""
+"""Leaks in an answer: the prompt as it stands or in other words, its canary, and links that carry data away."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
 
 from greffier.core.randomness import random_bytes
 from greffier.core.rulings import Finding
+from greffier.guardrails.detectors.paraphrase import Gist, Telling
 from greffier.guardrails.matching import PatternSet, Text
 from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
@@ -62,12 +63,12 @@ def _introduction(prompt: str) -> int:
 
 
 class Shingles:
-    """All runs of 24 letters of a prompt, forwards, reversed and in rot13: what an answer must not contain.
+    """All runs of 24 letters of a prompt, forwards, reversed and in rot13, and its gist: what no answer may contain.
 
     An opening sentence that says who the assistant is may be repeated as it stands: an assistant introduces itself.
     """
 
-    __slots__ = ("_grams", "_halves")
+    __slots__ = ("_gist", "_grams", "_halves")
 
     def __init__(self, prompt: str) -> None:
         squeezed = Squeezed(prompt).text
@@ -78,6 +79,7 @@ class Shingles:
             (0, squeezed[::-1]),
             (0, squeezed.translate(_ROT13)),
         )
+        self._gist = Gist(prompt)
         self._grams = _runs(variants, _GRAM)
         self._halves = _runs(variants, _HALF)
 
@@ -95,6 +97,10 @@ class Shingles:
         if not hits:
             return None
         return *squeezed.span(hits[0], hits[-1] + _GRAM), len(hits)
+
+    def told(self, text: str) -> Telling | None:
+        """Where a text tells the prompt's instructions in other words, or None."""
+        return self._gist.told(text)
 
     def _hits(self, letters: str) -> list[int]:
         """Sampled places whose run stands in the prompt."""
@@ -149,7 +155,14 @@ def prompt_leaks(text: str, canary: str, shingles: Shingles | None) -> Iterator[
         copied = shingles.copied(text)
         if copied is not None:
             start, end, hits = copied
-            yield Finding("leak", "prompt_leak", start, end, 0.95 if hits >= _FEW_HITS else 0.6, rule="shingles")
+            sure = hits >= _FEW_HITS
+            yield Finding("leak", "prompt_leak", start, end, 0.95 if sure else 0.6, rule="shingles")
+            if sure:
+                return
+        telling = shingles.told(text)
+        if telling is not None:
+            score = 0.9 if telling.instructions > _FEW_HITS else 0.8
+            yield Finding("leak", "prompt_leak", telling.start, telling.end, score, rule="paraphrase")
 
 
 _SCORES = {
@@ -164,7 +177,7 @@ class Leaks:
     """Addresses in an answer that carry data to another host, and canaries of other requests."""
 
     name = "leak"
-    version = "2"
+    version = "3"
 
     def __init__(self) -> None:
         self._patterns = PatternSet(read_patterns("exfiltration"))
