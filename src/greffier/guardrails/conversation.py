@@ -84,7 +84,7 @@ def rewrite_message(message: Message, provenance: Provenance, change: Change) ->
     name = change(message.name, provenance) if message.name else message.name
     calls = message.tool_calls
     if calls:
-        calls = tuple([_call(call, change) for call in calls])
+        calls = tuple([_call(call, provenance, change) for call in calls])
         if all(new is old for new, old in zip(calls, message.tool_calls or (), strict=True)):
             calls = message.tool_calls
     unchanged = new_content is content and refusal is message.refusal and name is message.name
@@ -103,9 +103,9 @@ def _part(part: Part, provenance: Provenance, change: Change) -> Part:
     return part
 
 
-def _call(call: ToolCall, change: Change) -> ToolCall:
+def _call(call: ToolCall, provenance: Provenance, change: Change) -> ToolCall:
     function = call.function
-    name = _name(function.name, "tool_call", change)
+    name = rewrite_name(function.name, provenance, change)
     arguments = function.arguments
     if arguments:
         readable = plain_json(arguments)
@@ -129,7 +129,7 @@ def plain_json(text: str) -> str:
 def _tool(tool: ToolSpec, change: Change) -> ToolSpec:
     """Descriptions are instructions to the model from outside: they are read like a tool's answer."""
     function = tool.function
-    name = _name(function.name, "tool_output", change)
+    name = rewrite_name(function.name, "tool_output", change)
     described = change(function.description, "tool_output") if function.description else function.description
     parameters = function.parameters
     if parameters:
@@ -148,12 +148,12 @@ def _document(value: Any, provenance: Provenance, change: Change, *, key: str = 
     if isinstance(value, str):
         if key in _PROSE:
             return change(value, provenance) if value else value
-        return value if _is_word(value) else change(value, provenance)
+        return value if is_word(value) else change(value, provenance)
     if isinstance(value, dict):
         fresh: dict[str, Any] | None = None
         for name, entry in value.items():
             below = name if name in _GIVEN else key if key in _VALUES else ""
-            new_name = name if _is_word(name) else change(name, provenance)
+            new_name = name if is_word(name) else change(name, provenance)
             new = entry if entry is True or entry is False else _document(entry, provenance, change, key=below)
             if new is not entry or new_name is not name:
                 fresh = dict(value) if fresh is None else fresh
@@ -170,11 +170,12 @@ def _document(value: Any, provenance: Provenance, change: Change, *, key: str = 
     return value
 
 
-def _name(word: str, provenance: Provenance, change: Change) -> str:
-    return word if _is_word(word) else change(word, provenance)
+def rewrite_name(word: str, provenance: Provenance, change: Change) -> str:
+    """Apply ``change`` to a name, unless it is one word."""
+    return word if is_word(word) else change(word, provenance)
 
 
-def _is_word(text: str) -> bool:
+def is_word(text: str) -> bool:
     """Whether a text is one word as programs write them, without room for a sentence or a number of somebody's."""
     if len(text) > _LONGEST_WORD or not text.isascii():
         return False

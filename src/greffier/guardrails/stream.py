@@ -20,7 +20,7 @@ from typing import Any
 from greffier.core.chat import ChatChunk, FinishReason, FunctionDelta, ToolCallDelta, Usage
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Finding, Ruling
-from greffier.guardrails.conversation import plain_json
+from greffier.guardrails.conversation import is_word, plain_json, rewrite_name
 from greffier.guardrails.detectors.form import Size
 from greffier.guardrails.outside import Outside, measure_outside
 from greffier.guardrails.ports import OutsideDetector, Passage
@@ -136,6 +136,8 @@ class StreamScreen:
                 if channel.pending:
                     yield Passage(channel.context + channel.pending, "output")
             for call in choice.calls.values():
+                if call.name and not is_word(call.name):
+                    yield Passage(call.name, "output")
                 if call.arguments:
                     yield Passage(plain_json("".join(call.arguments)), "tool_call")
 
@@ -258,10 +260,11 @@ class StreamScreen:
         return text
 
     def _screened_call(self, call: _Call) -> ToolCallDelta:
+        name = rewrite_name(call.name, "output", self._sieve.sift) if call.name else call.name
         arguments = self._sieve.sift(plain_json("".join(call.arguments)), "tool_call") if call.arguments else ""
         if self._pseudonyms:
             arguments = apply_json(arguments, self._pseudonyms.edits(arguments))
-        return ToolCallDelta(call.index, call.id, "function", FunctionDelta(call.name, arguments))
+        return ToolCallDelta(call.index, call.id, "function", FunctionDelta(name, arguments))
 
     def _invalid(self, choice: _Choice) -> Deny | None:
         if self._schema is None or choice.finish not in {"stop", None} or choice.calls:

@@ -5,16 +5,19 @@ import msgspec
 import pytest
 
 from greffier.core.chat import (
+    ChatChunk,
     ChatRequest,
     ChatResponse,
     Choice,
     FunctionCall,
+    FunctionDelta,
     FunctionSpec,
     ImagePart,
     ImageUrl,
     Message,
     TextPart,
     ToolCall,
+    ToolCallDelta,
     ToolSpec,
 )
 from greffier.core.context import Grant
@@ -113,6 +116,21 @@ async def test_a_card_is_redacted_wherever_a_schema_holds_it(
         format_sent = screened.request.response_format
         assert format_sent is not None
         assert format_sent["json_schema"]["schema"] == {"properties": renamed, "required": ["[CREDIT_CARD]"]}
+
+
+async def test_a_name_that_is_no_name_is_screened_as_what_it_is(guard: Guard, grant: Grant) -> None:
+    screened = await allowed(guard, grant, chat(user("hi")))
+    named = ToolCall("1", FunctionCall(f"pay {CARD}", "{}"))
+    ruling = await guard.screen_output(answer(None, tool_calls=(named,)), screened)
+    assert isinstance(ruling, Allow)
+    calls = ruling.value.choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].function.name == "pay [CREDIT_CARD]"
+    stream = guard.open_stream(screened)
+    stream.feed(ChatChunk(tool_calls=(ToolCallDelta(0, "1", "function", FunctionDelta(f"pay {CARD}", "{}")),)))
+    ended = stream.finish()
+    assert isinstance(ended, Allow)
+    assert [c.function.name for chunk in ended.value for c in chunk.tool_calls if c.function] == ["pay [CREDIT_CARD]"]
 
 
 async def test_an_injection_is_refused_in_a_schema_and_in_a_stop_sequence(guard: Guard, grant: Grant) -> None:
