@@ -24,6 +24,7 @@ log = logging.getLogger("greffier.gateway")
 
 _RULE = "gateway.route"
 _ANTHROPIC = "/v1/messages"
+_KEPT_ELSEWHERE = ("/v1/responses/", "/v1/chat/completions/", "/v1/conversations")
 _RETRY_AFTER_S = 1.0
 
 OnFault = Callable[[str, BaseException], None]
@@ -217,6 +218,8 @@ def _nothing_there(path: str) -> Deny:
             "the gateway's address without a path" if wanted.startswith(_ANTHROPIC) else "the address followed by /v1"
         )
         remedy = f"The path is {wanted}: set the SDK's base URL to {base}."
+    elif path.startswith(_KEPT_ELSEWHERE):
+        remedy = "The gateway keeps no answers to fetch, continue or delete: send the whole conversation each time."
     return Deny(Code.ROUTE_NOT_FOUND, _RULE, "There is nothing at this path", remedy)
 
 

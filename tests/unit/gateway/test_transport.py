@@ -127,6 +127,24 @@ async def test_another_api_is_no_mistaken_base_url(app: GatewayApp) -> None:
     assert reply.json()["error"]["type"] == "not_found_error"
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/responses/resp_1"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("GET", "/v1/chat/completions/chatcmpl-1"),
+        ("POST", "/v1/conversations"),
+    ],
+)
+async def test_whoever_looks_for_a_kept_answer_is_told_that_none_is_kept(
+    app: GatewayApp, method: str, path: str
+) -> None:
+    reply = await ask(app, method, path, {} if method == "POST" else None, AUTH)
+    assert (reply.status, code_of(reply)) == (404, "route_not_found")
+    assert "keeps no answers" in reply.json()["error"]["message"]
+
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/models"])
 async def test_head_is_answered_as_get(app: GatewayApp, path: str) -> None:
     assert (await ask(app, "HEAD", path, headers=AUTH)).status == 200
