@@ -1,6 +1,6 @@
 """Walking every text of a conversation, so that no place can be forgotten by one caller and not by another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import is_
 from typing import Any, Final
 
@@ -168,6 +168,20 @@ def _document(value: Any, provenance: Provenance, change: Change, *, key: str = 
         changed = change(written, provenance)
         return value if changed is written else changed
     return value
+
+
+def described(tool: ToolSpec) -> Iterator[str]:
+    """What a tool and its parameters are said to be; not which values they take."""
+    if tool.function.description:
+        yield tool.function.description
+    waiting: list[Any] = [tool.function.parameters]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield from (text for key, text in value.items() if key in _PROSE and isinstance(text, str))
+            waiting += [entry for key, entry in value.items() if key not in _VALUES]
+        elif isinstance(value, list | tuple):
+            waiting += value
 
 
 def rewrite_name(word: str, provenance: Provenance, change: Change) -> str:

@@ -7,12 +7,13 @@ answer or a document, and nobody who may give orders (the user, the application,
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
 import re2
 from stdnum import iban
 
 from greffier.core.chat import ChatRequest
 from greffier.core.rulings import Finding
-from greffier.guardrails.conversation import rewrite_request
+from greffier.guardrails.conversation import described, rewrite_request
 from greffier.guardrails.links import ADDRESS, host_of
 from greffier.guardrails.matching import Text
 from greffier.guardrails.normalise import views
@@ -74,7 +75,11 @@ class Taint:
                 data.extend(view.text for view in views(text)[0])  # a model reads what was encoded for it
             return text
 
-        rewrite_request(self._request, collect)
+        # An application that enumerates recipients for a tool gave them; only what a tool is said to do is data.
+        rewrite_request(msgspec.structs.replace(self._request, tools=()), collect)
+        for tool in self._request.tools:
+            for text in described(tool):
+                collect(text, "tool_output")
         if self._placed is not None and self._placed.prompt:
             ours = self._placed.request.messages[0].content
             if isinstance(ours, str):

@@ -144,7 +144,6 @@ async def test_whoever_looks_for_a_kept_answer_is_told_that_none_is_kept(
     assert "keeps no answers" in reply.json()["error"]["message"]
 
 
-
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/models"])
 async def test_head_is_answered_as_get(app: GatewayApp, path: str) -> None:
     assert (await ask(app, "HEAD", path, headers=AUTH)).status == 200

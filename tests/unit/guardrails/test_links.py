@@ -1,9 +1,10 @@
 """A screen that lists the hosts answers may link to lets no other address out, however it is written."""
 
 import base64
+import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greffier.core.chat import ChatChunk, ChatRequest, ChatResponse, Choice, Message
@@ -106,19 +107,41 @@ async def test_answers_lose_other_links_and_questions_keep_theirs() -> None:
     assert content.count("https://docs.acme.example/help") == 3
 
 
-@pytest.mark.parametrize("cut", [1, 5, 31, 80])
-async def test_streams_lose_them_wherever_they_are_cut(cut: int) -> None:
-    guard = Guard({"default": SCREEN})
-    ruling = await guard.screen_input(ChatRequest("m", (Message("user", "hi"),)), GRANT)
+LINKED = Guard({"default": SCREEN})
+PIECES = st.sampled_from(
+    [
+        "https://evil.example/p?q=1 ",
+        "![chart](https://evil.example/p?q=c2VjcmV0) ",
+        "[here](//evil.example/a) ",
+        "<img src=https://evil.example/x.png> ",
+        "https://docs.acme.example/help ",
+        "as always. ",
+        "\u017elu\u0165ou\u010dk\u00fd k\u016f\u0148 \U0001f600 ",
+        "plain words that fill a window of a stream and say nothing of a link ",
+    ]
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=12), st.lists(st.integers(1, 90), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+async def test_streams_lose_them_wherever_they_are_cut(pieces: list[str], sizes: list[int]) -> None:
+    text = "".join(pieces)
+    ruling = await LINKED.screen_input(ChatRequest("m", (Message("user", "hi"),)), GRANT)
     assert isinstance(ruling, Allow)
-    stream = guard.open_stream(ruling.value)
-    said = ""
-    for at in range(0, len(TEXT), cut):
-        passed = stream.feed(ChatChunk(text=TEXT[at : at + cut]))
+    whole = await LINKED.screen_output(ChatResponse("id", "m", (Choice(Message("assistant", text)),)), ruling.value)
+    assert isinstance(whole, Allow)
+    stream = LINKED.open_stream(ruling.value)
+    said, rest = "", text
+    for size in itertools.cycle(sizes):
+        passed = stream.feed(ChatChunk(text=rest[:size]))
         assert isinstance(passed, Allow)
         said += "".join(chunk.text for chunk in passed.value)
+        rest = rest[size:]
+        if not rest:
+            break
     last = stream.finish()
     assert isinstance(last, Allow)
     said += "".join(chunk.text for chunk in last.value)
     assert "evil" not in said
-    assert said.count("https://docs.acme.example/help") == 3
+    assert said.count("https://docs.acme.example/help") == text.count("https://docs.acme.example/help")
+    assert said == whole.value.choices[0].message.content

@@ -1,7 +1,9 @@
 import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.unit.guardrails.conftest import SCREEN, TOPICS
 
-from greffier.core.chat import ChatRequest, Message
+from greffier.core.chat import ChatRequest, Message, Role
 from greffier.core.context import Grant
 from greffier.core.rulings import Allow, Finding
 from greffier.guardrails.engine import Engine
@@ -82,3 +84,36 @@ def test_what_failed_is_not_kept_and_the_oldest_goes_first() -> None:
     memory.keep(three, Measured())
     assert memory.recall(two) is None
     assert memory.recall(one) is not None
+
+
+ROLES: list[Role] = ["user", "system", "assistant"]
+SAID = [
+    LONG,
+    LONG + " Thank you.",
+    "My card is 4111 1111 1111 1111 and I would like to know what became of my order.",
+    "Please write to jane.doe@example.org and to john.roe@example.org about what they ordered.",
+    "The patient has diabetes and asks which of the two clinics in town has a free bed.",
+    "short",
+]
+
+
+TURNS = st.lists(st.tuples(st.sampled_from(SAID), st.sampled_from(ROLES)), min_size=1, max_size=9)
+
+
+@given(TURNS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_guard_that_remembers_rules_as_one_that_does_not(
+    guard: Guard, grant: Grant, turns: list[tuple[str, Role]]
+) -> None:
+    request = ChatRequest("m", tuple(Message(role, text) for text, role in turns))
+    guard.screen("default").memory = Memory(most=3)  # so small that it forgets as it goes
+    first = await guard.screen_input(request, grant)
+    again = await guard.screen_input(request, grant)
+    nameless = msgspec.structs.replace(grant, tenant="")  # whom nothing is remembered of
+    anew = await guard.screen_input(request, nameless)
+    assert isinstance(first, Allow)
+    assert isinstance(again, Allow)
+    assert isinstance(anew, Allow)
+    for one in (first.value, again.value):
+        assert (one.request, one.findings) == (anew.value.request, anew.value.findings)
+        assert (one.data_classes, one.on_premises_only) == (anew.value.data_classes, anew.value.on_premises_only)
