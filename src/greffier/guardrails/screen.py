@@ -146,7 +146,7 @@ class Guard:
                 Code.INVALID_REQUEST,
                 "response-format",
                 f"The JSON schema cannot be used: {problem}.",
-                "Send a JSON Schema without remote references.",
+                "Send a JSON Schema without remote references and with plain patterns.",
                 param="response_format",
             )
         pseudonyms = Pseudonyms()

@@ -10,6 +10,7 @@ from greffier.core.chat import Choice
 
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 _LONGEST_REASON = 160
+_NO_PATTERN = 'is not a "regex"'
 
 
 def schema_of(screen_schema: dict[str, Any] | None, response_format: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -34,6 +35,8 @@ def check_schema(schema: dict[str, Any] | None) -> str:
     try:
         _validator(msgspec.json.encode(schema, order="sorted"))
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        if _NO_PATTERN in str(error):
+            return "a pattern is no regular expression, or looks around or back, which takes unbounded time"
         return _short(str(error))
     return ""
 

@@ -314,6 +314,18 @@ async def test_a_schema_that_needs_the_network_or_is_broken_is_refused_at_once(
     assert ruling.param == "response_format"
 
 
+@pytest.mark.parametrize("pattern", ["^(?!x)y$", "(a)\\1", "("])
+async def test_a_pattern_that_has_no_bound_in_time_is_refused_with_the_reason(
+    guard: Guard, grant: Grant, pattern: str
+) -> None:
+    schema = {"type": "object", "properties": {"email": {"type": "string", "pattern": pattern}}}
+    request = chat(user("hi"), response_format={"type": "json_schema", "json_schema": {"schema": schema}})
+    ruling = await guard.screen_input(request, grant)
+    assert isinstance(ruling, Deny)
+    assert "looks around or back" in ruling.reason
+    assert "plain patterns" in ruling.advice
+
+
 class Broken:
     name = "broken"
     version = "1"
