@@ -44,15 +44,19 @@ _SECRET_KEYS = values.vocabulary("secret_keys")
 _TRAILERS = values.vocabulary("trailers")
 _JOINING = values.vocabulary("joining")
 _PLAIN_KINDS: dict[str, Kind] = {
-    **dict.fromkeys(("secret", "secrets", "geheimnis", "seed", "mnemonic"), "secret"),
+    **dict.fromkeys(("secret", "secrets", "geheimnis", "seed", "mnemonic", "pepper"), "secret"),
     **dict.fromkeys(("pat", "authtok", "token", "tokens", "jeton", "authorization", "auth"), "token"),
     "pin": "pin",
 }
 _TOKEN_ENDS = ("apitoken", "authtoken", "accesstoken")
-_PASSWORD_ENDS = ("password", "passwort", "passwd", "kennwort", "wachtwoord", "passphrase")
+_PASSWORD_ENDS = ("password", "passwort", "passwd", "kennwort", "wachtwoord", "passphrase", "pwd", "pw")
 _KEY_ENDS = ("schlüssel", "sleutel", "geheimnis", "token", "secret", "apikey")
 _PASSES = frozenset({"boarding", "ski", "season", "day", "travel", "first", "second", "mountain"})
 _CALLS = frozenset({"password", "apikey", "api_key", "token", "secret", "pass"})
+HASHED = re2.compile(
+    r"(?i)(?:hash|digest|md5|sha-?[0-9]{1,3}) (?:of|for|von|de|du|del|di|van)(?: the| das| la| le)?\s*$"
+)
+_ACRONYM = re2.compile(r"([A-Z]{2,})([A-Z][a-z]+)")
 _SPLIT = re2.compile(r"[A-ZÀ-Ý]+(?:s\b)?(?:[^a-zà-ÿA-ZÀ-Ý]|$)|[A-ZÀ-Ý]?[a-zà-ÿñ]+|[A-ZÀ-Ý]+|[0-9]+")
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”“", "„": "“”", "«": "»", "\u2018": "\u2019", "»": "«", "”": "”"}
 _LONGEST = 2000
@@ -75,6 +79,8 @@ def assigned(text: Text) -> Iterator[Secret]:
             and "snmp" in whole[max(0, first - 80) : first + 120].lower()
         ):
             kind = "password"
+        if HASHED.search(whole[max(0, first - _BEFORE) : first]) is not None:
+            continue
         if not kind or (match[2] == b":" and whole[first - 1 : first] == ":"):  # a part of the name of a resource
             continue
         found = value_at(whole, text.point(match.end()))
@@ -89,7 +95,8 @@ def assigned(text: Text) -> Iterator[Secret]:
 
 def words_of(name: str) -> list[str]:
     """The words an identifier is made of, in lower case."""
-    words = (word.strip("_-./@$ 0123456789").lower() for word in _SPLIT.findall(name) if not word.isdigit())
+    parted = _ACRONYM.sub(r"\1 \2", name)  # "SMBPass"
+    words = (word.strip("_-./@$ 0123456789").lower() for word in _SPLIT.findall(parted) if not word.isdigit())
     return [word for word in words if word]
 
 
@@ -194,13 +201,18 @@ def _joined(name: str, joint: str, text: str, found: Value) -> bool:
         return False
     if joint.strip("\"'`"):
         return found.quoted or text[found.end : found.end + 1] not in {"(", "["}
-    needed = values.WEAK if found.quoted else values.LIKELY  # "aws configure set aws_secret_access_key ..."
-    return "_" in name and values.strength(text[found.start : found.end]) >= needed
+    needed = values.WEAK if found.quoted else values.LIKELY
+    if values.strength(text[found.start : found.end]) < needed:
+        return False
+    if "_" in name or name[1:] != name[1:].lower():  # "aws configure set aws_secret_access_key ..."
+        return True
+    line = text[text.rfind("\n", 0, found.start) + 1 : found.start].split()  # "bindpw ..." on a line of its own
+    return len(line) == 1 and text[found.end : found.end + 1] in {"", "\n"}
 
 
 def _accepted(kind: Kind, name: str, joint: str, value: str, found: Value) -> bool:
     """Whether a value looks like what its name says."""
-    if not values.possible(value) or (not found.quoted and values.is_chain(value)):
+    if not values.possible(value) or value == name or (not found.quoted and values.is_chain(value)):
         return False
     if " " in value.strip():
         return kind in {"password", "secret"} and is_phrase(value)

@@ -45,8 +45,12 @@ _LOGIN = values.EXPRESSIONS["login"]
 _NO_PERSON = values.EXPRESSIONS["no_person"]
 _HEAD = values.EXPRESSIONS["head"]
 _WIRELESS = re2.compile(r"(?i)wi-?fi|wlan|hotspot|creds|credential|log-?in")
-_ANCHOR = re2.compile(r"#[a-z0-9]+(?:-[a-z0-9]+)+$|@[A-Za-z0-9_.-]+$")
+_ANCHOR = re2.compile(r"#[a-z0-9]+(?:-[a-z0-9]+)+$|@[A-Za-z0-9_./-]+$|[~:]")
+_OF_A_PROGRAM = re2.compile(
+    r"^[a-z_][a-z0-9_]*=|^[A-Z0-9]+(?:_[A-Z0-9]+)+$|^(?:[A-Z][a-z]+){2,}$|\.[A-Z][a-z0-9]+[A-Z]|\.[A-Z]+_|^[A-Za-z]+\|[A-Za-z]+$"
+)
 _SIGNS = frozenset("!#$%&*?@^~+=")
+_NOT_CHOSEN = re2.compile(r"\\|/.*=|^[a-f0-9]{24,}$")  # a path, an address, a digest
 _NEAR = 160
 _AFTER = 60
 _LONG, _LONGER = 8, 10
@@ -59,8 +63,9 @@ def secret_like(token: str) -> bool:
     return (
         values.possible(token)
         and "://" not in token
-        and not token.startswith(("**", "##", "data:"))
+        and not token.startswith(("**", "##", "//", "data:"))
         and _ANCHOR.match(token) is None
+        and _OF_A_PROGRAM.search(token) is None
         and (any(char.isdigit() for char in token) or not values.is_chain(token))
     )
 
@@ -93,17 +98,25 @@ def logins(text: Text) -> Iterator[Secret]:
 def _unlike_others(form: _Form, token: str, before: str) -> bool:
     """Whether a word has the form of a password, and none that numbers, versions, devices and paths have."""
     wireless = form.name == "pair" and len(token) >= _LONG and _WIRELESS.search(before) is not None
-    least = values.WEAK if wireless else form.least
-    if values.strength(token) < least or token == token.upper() or ("/" in token and "=" in token):
+    named = form.name == "admin" and len(token) >= _LONG and sum(map(str.isdigit, token)) < len(token) - 4
+    least = values.WEAK if wireless or named else form.least
+    if values.strength(token) < least or token == token.upper() or _NOT_CHOSEN.search(token) is not None:
         return False
-    if values.is_ordinary(token, certainly=form.name == "admin") or values.is_uuid(token) or values.is_chain(token):
+    if (
+        values.is_ordinary(token, certainly=form.name in {"admin", "changed"})
+        or values.is_uuid(token)
+        or values.is_chain(token)
+    ):
         return False
+    if form.name == "brackets" and "-" not in token and not any(char in _SIGNS for char in token):
+        return False  # the name of a class
     capital = any(char.isupper() for char in token) or any(char in _SIGNS for char in token[1:-1])
-    return (wireless or capital) and secret_like(token)
+    return (wireless or named or capital) and secret_like(token)
 
 
 def _speaks_for_itself(form: _Form, token: str) -> bool:
-    return form.name == "pair" and len(token) >= _LONGER and values.strength(token) == values.SURE
+    sure = values.strength(token) == values.SURE
+    return (form.name == "pair" and sure and len(token) >= _LONGER) or (form.name in {"admin", "changed"} and sure)
 
 
 class _Table(NamedTuple):

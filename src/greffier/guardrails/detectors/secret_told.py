@@ -10,7 +10,7 @@ from typing import NamedTuple
 import re2
 
 from greffier.guardrails.detectors import secret_values as values
-from greffier.guardrails.detectors.secret_assigned import Secret, is_phrase
+from greffier.guardrails.detectors.secret_assigned import HASHED, Secret, is_phrase
 from greffier.guardrails.detectors.secret_logins import secret_like, trimmed
 from greffier.guardrails.matching import Text
 from greffier.guardrails.words import fold
@@ -34,7 +34,12 @@ _AT_ONCE = frozenset({"", ":", "=", "(", "/", ',"', ", '", *_QUOTES, *_DASHES})
 _OPENING = frozenset({"(", "[", "*", ":", "=", ">", ",", *_QUOTES, *_DASHES})
 _BASE32 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 _SOME_KEY = ("the ", "my ", "our ", "your ", "its ", "this ")
+_SOME_CODE = frozenset(f"code {word}" for word in ("for", "to", "of", "für", "zum", "zur", "voor", "vom"))
 _PLAIN_KEYS = frozenset({"token", "tokens", "secret", "secrets"})
+_PAIRS = frozenset({"creds", "credentials", "zugangsdaten", "identifiants"})
+_AND_THEN = re2.compile(r"\s*(?:/|\||,|;|:|and |und |et |y |e |en )\s*\S")
+_BARE_KEYS = frozenset({"key", "keys", "schlüssel", "clé", "chiave", "sleutel"})
+_OTHER_KEYS = values.vocabulary("ordinary_keys") - values.vocabulary("joining") | values.vocabulary("public_names")
 _PASSES = ("boarding", "ski", "bus", "day", "season", "travel")
 _AT, _CLAUSE, _SENTENCE = 3, 2, 1
 _ENOUGH = 4  # of pointer and strength together: a weak form needs a clear word
@@ -43,7 +48,7 @@ _WINDOW = 510
 _WORDS_BETWEEN = 8
 _PHRASE_WITHIN = 60
 _LEAST = 4
-_LEAST_KEY, _LEAST_PLAIN_KEY = 10, 12
+_LEAST_KEY, _LEAST_PLAIN_KEY, _LEAST_BARE_KEY = 10, 12, 24
 _DIGITS_ALONE = 8
 _MOST_CODES = 12
 _CODE = range(4, 25)
@@ -95,6 +100,8 @@ def _in_identifier(whole: str, start: int, end: int) -> bool:
     goes_on = right and right in "_$@+0123456789/" and not whole[end : end + 2].isspace()
     if beside or goes_on:
         return left not in {"/", "-"} or right.isalnum() or right == "_"
+    if right == "." and whole[end + 1 : end + 2].isalnum():
+        return True  # "key.pem"
     if left.isalpha() and not (whole[start - 1 : end].islower() or whole[start:end].isupper()):
         return True  # "dbPassword"; a compound of German or Dutch goes on in lower case
     return _NAMED.match(whole[end : end + 8]) is not None
@@ -125,6 +132,8 @@ def _after(whole: str, start: int, end: int, kind: str) -> Iterator[Secret]:
         rest = window[at + len(token) :]
         if (weight >= _CLAUSE and rest[:1] in {"(", "["}) or (weight == _AT and not values.possible(token)):
             return  # a call, or a reference
+        if label in _PAIRS and _AND_THEN.match(rest) is not None:
+            continue  # the name of the user
         case = _Told(label, whole[max(0, start - 100) : start], bridge, token, rest, weight, quoted)
         if secret_like(token) and _READERS[kind](case):
             yield Secret(end + at, end + at + len(token), 0.85, f"told-{kind}")
@@ -150,13 +159,20 @@ def _password(case: _Told) -> bool:
     token, power = case.token, values.strength(case.token)
     if " " in token:  # groups of digits of a key that was made for backups
         return token[:5].isdigit() and case.weight >= _CLAUSE
-    if case.label == "pass" and (case.weight < _CLAUSE or fold(case.before).rstrip().endswith(_PASSES)):
+    if HASHED.search(case.before) is not None or _other_pass(case):
         return False
     if values.is_ordinary(token, certainly=case.weight >= _CLAUSE):
         return case.weight == _AT and token.isdigit() and len(token) >= _DIGITS_ALONE
     if case.measures or case.is_measured:
         return case.weight == _AT and power == values.SURE and not case.measures
     return _chosen(case, power)
+
+
+def _other_pass(case: _Told) -> bool:
+    """Whether a short label may well be another word ("boarding pass", "ww1")."""
+    if case.label == "pass":
+        return case.weight < _CLAUSE or fold(case.before).rstrip().endswith(_PASSES)
+    return case.label == "ww" and case.weight < _AT
 
 
 def _chosen(case: _Told, power: int) -> bool:
@@ -176,7 +192,13 @@ def _key(case: _Told) -> bool:
         return False
     if case.label.startswith(_SOME_KEY) and case.label.endswith(" key"):
         clear = power == values.SURE or (power == values.LIKELY and _LOGIN.search(case.before) is not None)
-        return case.weight == _AT and clear
+        return (case.weight == _AT and clear) or (
+            power == values.SURE and values.is_random(token, least=_LEAST_BARE_KEY)
+        )
+    if case.label in _BARE_KEYS:
+        prior = (fold(case.before).split() or [""])[-1]
+        random = power == values.SURE and values.is_random(token, least=_LEAST_BARE_KEY)
+        return random and prior not in _OTHER_KEYS and not case.measures
     plain = case.label in _PLAIN_KEYS
     if len(token) < (_LEAST_PLAIN_KEY if plain else _LEAST_KEY) or power < values.LIKELY or case.measures:
         return False
@@ -193,6 +215,14 @@ def _code(case: _Told) -> bool:
         return case.weight >= _CLAUSE and (" " in token or any(name in label for name in ("comb", "komb", "slot")))
     if token.rstrip("#*").isdigit():
         return len(token) in _CODE_DIGITS and (case.weight >= _CLAUSE or len(case.bridge.split()) <= 1)
+    if label in _SOME_CODE:
+        return case.weight == _AT and _DOOR.match(token) is not None
+    return _mixed_code(case)
+
+
+def _mixed_code(case: _Told) -> bool:
+    """Whether letters and digits make a code that opens something."""
+    token, label = case.token, case.label
     if case.weight == _AT and _DOOR.match(token) is not None:
         return True
     groups = token.split("-")

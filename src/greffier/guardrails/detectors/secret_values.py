@@ -39,7 +39,10 @@ _PIN = (4, 6)  # digits that people choose
 _FEWEST_KINDS = 4  # different characters; "aaabbb" stands for something
 _FEW_DIGITS = 3  # "password123" is a placeholder, "password2024" is not
 _WORDS = re2.compile(r"[A-Z]?[a-zà-ÿ]+|[A-ZÀ-Ý]+")
-_CMDLET = re2.compile(r"^(?:Get|New|ConvertTo|ConvertFrom|Read|Import|Invoke|Select|Set)-[A-Z][A-Za-z]+$")
+_TYPE = re2.compile(
+    r"^[a-z][\w.]*\.[A-Z][a-z0-9]+[A-Z][A-Za-z0-9]*$|^(?:Get|New|ConvertTo|ConvertFrom|Read|Import|Invoke|Select|Set)-[A-Z][A-Za-z]+$"
+)
+_INDEXED = re2.compile(r"^[A-Za-z_][\w.]*\[")
 _HUMPS = re2.compile(r"[A-Z]*[a-zà-ÿ]*")
 _HARD = frozenset("!#$%&*?@^~+=|§€£")
 _SOFT = frozenset("-_.,:;/\\'")
@@ -90,12 +93,17 @@ def is_reference(value: str) -> bool:
 
 def is_code(value: str) -> bool:
     """Whether the value is an expression that a program works out."""
-    return "=>" in value or "()" in value or EXPRESSIONS["call"].search(value) is not None
+    return (
+        "=>" in value
+        or "()" in value
+        or _INDEXED.search(value) is not None
+        or EXPRESSIONS["call"].search(value) is not None
+    )
 
 
 def is_chain(value: str) -> bool:
     """Whether the value, outside of quotes, is a member of something ("config.password") or a command."""
-    return EXPRESSIONS["chain"].search(value) is not None or _CMDLET.search(value) is not None
+    return EXPRESSIONS["chain"].search(value) is not None or _TYPE.search(value) is not None
 
 
 def possible(value: str) -> bool:

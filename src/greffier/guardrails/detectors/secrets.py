@@ -177,6 +177,9 @@ _JUDGES: dict[str, Callable[[str, str, int], bool]] = {
     "arguments-of-connect": lambda value, _text, _start: (
         values.strength(value) >= values.LIKELY and not values.is_ordinary(value)
     ),
+    "user-and-password": lambda value, _text, _start: (
+        values.strength(value) >= values.LIKELY and not values.is_ordinary(value)
+    ),
     "wallet-key": lambda _value, text, start: not names(before(text, start, 24), ("tx", "hash", "block", "root")),
     "alarm-master": lambda value, _text, _start: value.isdigit(),
     "query": _in_query,
