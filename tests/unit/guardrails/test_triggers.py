@@ -12,7 +12,7 @@ from greffier.guardrails.packs import read_patterns
 
 PACKS = ("identifiers", "papers", "secret_formats", "exfiltration")
 PATTERNS = [pattern for pack in PACKS for pattern in read_patterns(pack)]
-NEED_DIGITS = {"id-it_cf", "vat", "mac"}
+NEED_DIGITS = {"id-it_cf", "vat", "mac", "plate-cell"}
 """Letters may stand for any of their digits; nobody has met a number in which they stand for all."""
 SCHEMES = [identifiers._scheme_pattern(scheme) for scheme in national_ids.SCHEMES]
 

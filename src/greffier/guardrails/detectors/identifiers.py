@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import ahocorasick
 from stdnum import luhn
+from stdnum.ch import uid as ch_uid
 from stdnum.ch import vat as ch_vat
 from stdnum.eu import vat
 from stdnum.gb import vat as gb_vat
@@ -100,9 +101,9 @@ _SOFTWARE = (
 )  # fmt: skip
 _NETWORK = (
     "ip", "address", "adresse", "direccion", "indirizzo", "adres", "host", "server", "login", "logged", "log in",
-    "connect", "connexion", "verbind", "client", "src", "source", "remote", "dns", "gateway", "router", "ping", "http",
-    "firewall", "port", "proxy", "vpn", "subnet", "traffic", "request", "session", "peer", "nginx", "ssh", "banned",
-    "blocked", "gesperrt", "zugriff", "accesso", "acces",
+    "connect", "connexion", "verbind", "src", "remote", "dns", "gateway", "router", "ping", "http",
+    "firewall", "proxy", "vpn", "subnet", "peer", "nginx", "ssh", "banned",
+    "blocked", "gesperrt", "zugriff",
 )  # fmt: skip
 
 
@@ -139,7 +140,7 @@ def _vat(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
 
 _SHORTEST_VAT = 9
 _VAT_CHECKS: dict[str, Callable[[str], bool]] = {
-    "CH": ch_vat.is_valid,
+    "CH": lambda number: ch_vat.is_valid(number) or ch_uid.is_valid(number),
     "GB": gb_vat.is_valid,
     "XI": gb_vat.is_valid,
 }
@@ -172,7 +173,7 @@ def _scheme_check(scheme: national_ids.Scheme) -> Check:
         text = passage.text
         if not bounded(text, start, end):
             return 0.0, start, end
-        window = before(text, start)
+        window = before(text, start).replace("_", " ")
         if names(window, scheme.labels):
             score = _LABELLED
         elif names(window[-40:], national_ids.GENERIC_LABELS):

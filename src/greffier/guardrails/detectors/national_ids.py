@@ -28,6 +28,7 @@ from stdnum.fr import nir as fr_nir
 from stdnum.gb import nhs as gb_nhs
 from stdnum.gb import utr as gb_utr
 from stdnum.gr import amka as gr_amka
+from stdnum.gr import vat as gr_vat
 from stdnum.hr import oib as hr_oib
 from stdnum.ie import pps as ie_pps
 from stdnum.it import codicefiscale as it_cf
@@ -292,9 +293,14 @@ SCHEMES: tuple[Scheme, ...] = (
         "SE_PN_PLAIN",
         r"\b(?:19|20)?" + _DATE + r"[0-9]{4}\b",
         se_pn.is_valid,
-        ("personnummer", "samordningsnummer", "swedish"),
+        ("personnummer", "samordningsnummer", "swedish", "sweden"),
     ),
-    Scheme("DK_CPR", r"\b[0-3][0-9][01][0-9]{3}[- ]?[0-9]{4}\b", dk_cpr.is_valid, ("cpr", "personnummer", "danish")),
+    Scheme(
+        "DK_CPR",
+        r"\b[0-3][0-9][01][0-9]{3}[- ]?[0-9]{4}\b",
+        dk_cpr.is_valid,
+        ("cpr", "personnummer", "danish", "denmark"),
+    ),
     Scheme(
         "IE_PPS", r"\b[0-9]{7}[A-W][A-IWTX]?\b", ie_pps.is_valid, ("pps", "ppsn", "personal public service"), weak=False
     ),
@@ -309,6 +315,7 @@ SCHEMES: tuple[Scheme, ...] = (
     ),
     Scheme("GB_UTR", _TEN, gb_utr.is_valid, ("utr", "taxpayer reference"), type="TAX_ID"),
     Scheme("GR_AMKA", _ELEVEN, gr_amka.is_valid, ("amka", "αμκα", "greek social")),
+    Scheme("GR_AFM", _NINE, gr_vat.is_valid, ("afm", "αφμ", "greek tax"), type="TAX_ID"),
     Scheme(
         "CZ_RC",
         r"\b[0-9]{2}[0-35-8][0-9][0-3][0-9]/[0-9]{3,4}\b",
@@ -333,7 +340,7 @@ SCHEMES: tuple[Scheme, ...] = (
     Scheme("SI_EMSO", r"\b[0-3][0-9][01][0-9]{10}\b", si_emso.is_valid, ("emso", "slovenian"), weak=False, score=0.7),
     Scheme(
         "LU_MATRICULE",
-        r"\b(?:18|19|20)[0-9]{2}[ ]?[01][0-9][ ]?[0-3][0-9][ ]?[0-9]{5}\b",
+        r"\b(?:18|19|20)[0-9]{2}(?:[ ]?[0-9]){9}\b",
         luxembourg_id,
         ("matricule", "luxembourg", "securite sociale"),
         weak=False,
@@ -346,7 +353,7 @@ SCHEMES: tuple[Scheme, ...] = (
         ("szemelyi szam", "szemelyi azonosito", "hungarian"),
     ),
     Scheme("HU_TAJ", r"\b[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}\b", hungarian_health_id, ("taj",)),
-    Scheme("HU_TAX", r"\b8[0-9]{9}\b", hungarian_tax_id, ("adoazonosito", "ado")),
+    Scheme("HU_TAX", r"\b8(?:[ ]?[0-9]){9}\b", hungarian_tax_id, ("adoazonosito", "ado")),
     Scheme("MT_ID", r"\b[0-9]{3,7}[MGAPLHBZ]\b", _always, ("maltese", "malta", "karta tal-identita")),
     Scheme("CY_ID", r"\b[0-9]{6,10}\b", _always, ("cyprus id", "cypriot id", "δελτιο ταυτοτητας")),
     Scheme(
@@ -357,7 +364,9 @@ SCHEMES: tuple[Scheme, ...] = (
         weak=False,
         score=0.9,
     ),
-    Scheme("NO_FNR", r"\b[0-9]{6}[ ]?[0-9]{5}\b", no_fnr.is_valid, ("fodselsnummer", "norwegian", "personnummer")),
+    Scheme(
+        "NO_FNR", r"\b[0-9]{6}[ ]?[0-9]{5}\b", no_fnr.is_valid, ("fodselsnummer", "norwegian", "norway", "personnummer")
+    ),
     Scheme(
         "US_SSN", r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b", us_ssn.is_valid, ("ssn", "social security"), weak=False, score=0.75
     ),
@@ -368,5 +377,6 @@ GENERIC_LABELS = (
     "social insurance",
     "personenkennzahl", "personennummer", "numero d'identite", "numero de securite", "numero de identidad",
     "numero di identita",
+    "tin", "tax id", "tax no", "tax number", "personal no", "national no",
     "identificatienummer", "identiteitsnummer", "persoonsnummer", "numero de identificacion", "numero identificativo",
 )  # fmt: skip

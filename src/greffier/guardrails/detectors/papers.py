@@ -8,23 +8,25 @@ from greffier.guardrails.words import after, before, bounded, heading, names
 Check = Callable[[Passage, int, int], tuple[float, int, int]]
 
 _VEHICLE = (
-    "car", "vehicle", "plate", "registration", "reg", "kennzeichen", "auto", "fahrzeug", "wagen", "pkw", "lkw",
+    "car ", "cars", "car,", "car.", "car:", "vehicle", "plate", "registration", "reg ", "reg.", "reg:",
+    "kennzeichen", "auto ", "auto,", "autos", "auto's", "fahrzeug", "wagen", "pkw", "lkw",
     "voiture", "vehicule", "plaque",
     "immatricul", "coche", "matricula", "vehiculo", "targa", "targat", "veicolo", "macchina", "kenteken", "voertuig",
-    "wagen", "van", "truck",
-    "motorrad", "moto", "camion", "furgon", "number plate", "licence", "license", "parked", "parking", "geparkt",
+    "wagen", "white van", "the van", "delivery van", "truck",
+    "motorrad", "moto ", "camion", "furgon", "number plate", "licence", "license", "parked", "parking", "geparkt",
     "zulassung", "nummerplaat", "bestelwagen",
     "scooter", "motorbike", "taxi", "fiat", "bmw", "audi", "volkswagen", "vw", "peugeot", "renault", "citroen",
     "seat", "opel", "ford", "toyota", "mercedes", "tesla",
     "skoda", "nissan", "volvo", "dacia", "hyundai", "kia", "mazda", "golf",
-    "lorry", "trailer", "bike", "zugmaschine", "auflieger", "anhanger", "sattelzug", "transporter", "halter", "fahrer",
+    "lorry", "trailer", "bike", "zugmaschine", "auflieger", "anhanger", "sattelzug", "transporter", "halter",
+    "fahrer",
     "chauffeur", "driver", "stationn", "garee", "gare ", "remorque", "camionnette", "aparc", "estacion", "remolque",
     "furgoneta", "parcheggi", "furgone", "rimorchio", "motorino", "autist", "rijd", "reed ", "geparkeerd", "parkeer",
     "aanhanger", "busje", "bestuurder", "honda", "suzuki", "cupra", "jeep", "porsche", "citroen", "alfa", "lancia",
-    "saab", "mini", "smart",
-    "towed", "speeding", "speed camera", "blitzer", "geblitzt", "abgeschleppt", "peage", "maut",
-    "congestion charge", "toll", "anpr", "mot ", "tuv", "hgv", "suv", "camper", "caravan", "wohnmobil", "hire car",
-    "mietwagen", "leasing", "garage", "werkstatt", "taller", "officina", "carrozzeria", "bodywork",
+    "saab",
+    "towed", "speeding", "speed camera", "blitzer", "geblitzt", "abgeschleppt", "peage",
+    "congestion charge", "anpr", "tuv", "hgv", "suv", "camper", "caravan", "wohnmobil", "hire car",
+    "mietwagen", "leasing", "garage", "werkstatt", "officina", "carrozzeria", "bodywork",
 )  # fmt: skip
 _NOT_PLATES = (
     "order", "bestell", "commande", "pedido", "ordine", "invoice", "rechnung", "serial", "serien", "room", "raum",
@@ -33,7 +35,20 @@ _NOT_PLATES = (
 
 
 def _birth(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
-    return (0.9 if bounded(passage.text, start, end) else 0.0), start, end
+    """Firms, festivals and republics are born too, and are no persons."""
+    person = not names(before(passage.text, start), _BORN_THINGS)
+    return (0.9 if person and bounded(passage.text, start, end) else 0.0), start, end
+
+
+_BORN_THINGS = (
+    "company", "firm ", "firma", "unternehmen", "bedrijf", "entreprise", "societe", "empresa", "azienda",
+    "cooperativ",
+    "genossenschaft", "festival", "republi", "association", "asociacion", "associazione", "verein",
+    "vereniging", "club",
+    "movement", "movimiento", "movimento", "mouvement", "partei", "partido", "partito", "brand", "marke",
+    "marca", "start-up",
+    "startup", "project", "projekt", "proyecto", "progetto", "museum", "museo",
+)  # fmt: skip
 
 
 def _passport(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
@@ -91,6 +106,24 @@ def _plate_labelled(passage: Passage, start: int, end: int) -> tuple[float, int,
 _PLATE_LEAST, _PLATE_MOST = 4, 9
 
 
+def _plate_cell(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    """A cell below a heading that speaks of vehicles."""
+    if not names(heading(passage.text, start), _PLATE_HEADINGS):
+        return 0.0, start, end
+    return _plate_labelled(passage, start, end)
+
+
+_PLATE_HEADINGS = (
+    "plate", "car", "vehicle", "reg", "kennzeichen", "kz", "kfz", "fahrzeug", "immat", "plaque", "vehicule",
+    "matricula",
+    "coche", "targa", "veicolo", "kenteken", "voertuig",
+)  # fmt: skip
+
+
+def _identity_card(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    return (0.85 if bounded(passage.text, start, end) else 0.0), start, end
+
+
 def _mrz(_passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     return 0.95, start, end
 
@@ -115,7 +148,7 @@ def _plate(strong: bool) -> Check:
 
 
 _STRONG_PLATES = frozenset({"plate-fr-it"})  # a shape that nothing else has
-_PLATES = ("de", "fr-it", "plain", "es", "gb", "nl", "be-at", "ie", "ch")
+_PLATES = ("de", "fr-it", "plain", "es", "gb", "nl", "be-at", "ie", "ch", "east")
 
 CHECKS: dict[str, Check] = {
     "date-of-birth": _birth,
@@ -126,6 +159,8 @@ CHECKS: dict[str, Check] = {
     "passport-mrz": _mrz,
     "travel-document": _travel_document,
     "plate-labelled": _plate_labelled,
+    "plate-cell": _plate_cell,
+    "identity-card": _identity_card,
     **{f"plate-{country}": _plate(f"plate-{country}" in _STRONG_PLATES) for country in _PLATES},
 }
 """Check per rule of ``rulepacks/papers.toml``."""

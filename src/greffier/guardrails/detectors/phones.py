@@ -25,7 +25,9 @@ _NOT_PHONES = (
     "cliente", "klant", "article", "artikel", "sku", "ean", "poliza", "polizza", "polis", "police", "vertrag",
     "contract",
     "lot", "lottery", "lotto", "loterie", "loteria", "loterij", "lotnummer", "batch", "charge", "chargen", "serie",
-    "dossier", "vorgang", "expediente", "pratica", "zaaknummer", "reference", "barcode", "part number", "teilenummer",
+    "dossier", "vorgang", "expediente", "pratica", "zaaknummer", "reference", "barcode", "part number",
+    "devis", "offerte", "angebot", "presupuesto", "preventivo", "quote ",
+    "printf", "art.-nr", "art.nr", "art. nr", "artnr", "art nr", "teilenummer",
     "commit", "sha", "port", "seed", "uuid", "id:", "id ", "total", "amount", "eur", "usd", "price",
 )  # fmt: skip
 _REGIONS = {
@@ -101,12 +103,18 @@ def _national_score(number: str, lang: str, *, labelled: bool) -> float:
 
 def _date_like(number: str) -> bool:
     for mark in "./-":
-        parts = number.split(mark)
+        parts = [part.strip() for part in number.split(mark)]
+        if len(parts) == 2 and all(_is_year(part) for part in parts):  # noqa: PLR2004 - from a year to another
+            return True
         if len(parts) == 3 and all(part.isdigit() for part in parts):  # noqa: PLR2004 - day, month, year
             lengths = sorted(len(part) for part in parts)
             if lengths[1] <= 2 and lengths[2] in {2, 4}:  # noqa: PLR2004 - DD.MM.YYYY and its kin
                 return True
     return False
+
+
+def _is_year(part: str) -> bool:
+    return len(part) == 4 and part[:2] in {"18", "19", "20"}  # noqa: PLR2004
 
 
 def _possible(number: str, region: str | None = None) -> bool:
