@@ -12,13 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
-from greffier.guardrails.detectors.learned.name_features import CATEGORY_SHIFT, CITY, COMMON, FAMILY, FIRST, GIVEN, LAST
+from greffier.guardrails.detectors.learned.name_features import (
+    BRAND,
+    CATEGORY_SHIFT,
+    CITY,
+    COMMON,
+    FAMILY,
+    FIRST,
+    GIVEN,
+    LAST,
+)
 from greffier.guardrails.detectors.learned.text import fold, read_sections
 from greffier.guardrails.detectors.learned.tokens import CAPITAL, LOWER_WORD, SPACE, hash_word, tokenize
 
 SECTIONS = tuple(read_sections(LEXICONS / "names.txt"))
 PLACE = SECTIONS.index("PLACE") + 1
-BRAND = len(SECTIONS) + 1
 NAMES = Path(__file__).parent / "names"
 
 

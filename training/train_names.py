@@ -31,7 +31,7 @@ from greffier.guardrails.detectors.learned.text import fold
 from greffier.guardrails.detectors.learned.tokens import LOWER_WORD, Gazetteer, hash_word, tokenize
 from greffier.guardrails.words import unaccented
 
-PENALTY = 2e-6
+PENALTY = 4e-6
 MOVE_WEIGHT = 0.5
 AUTHORED = 3.0
 """Weight of a word in a text that somebody wrote, against one that was filled in."""

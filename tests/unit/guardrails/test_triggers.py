@@ -10,7 +10,7 @@ from greffier.guardrails.detectors import identifiers, national_ids
 from greffier.guardrails.matching import Pattern, PatternSet, Text
 from greffier.guardrails.packs import read_patterns
 
-PACKS = ("identifiers", "papers", "secret_formats", "exfiltration")
+PACKS = ("identifiers", "papers", "secret_formats", "exfiltration", "medical_words")
 PATTERNS = [pattern for pack in PACKS for pattern in read_patterns(pack)]
 NEED_DIGITS = {"id-it_cf", "vat", "mac", "plate-cell"}
 """Letters may stand for any of their digits; nobody has met a number in which they stand for all."""

@@ -15,14 +15,16 @@ FIRST, LAST, COMMON, CITY, GIVEN, FAMILY = 1, 2, 4, 8, 16, 32
 CATEGORY_SHIFT: Final = 6
 """Gazetteer flags: six bits for the kinds of names, the rest the number of a section of ``names.txt``."""
 _NAME_BITS: Final = 63
-PARTICLE, STREET = 2, 9
+TITLE, PARTICLE, ORG, STREET = 1, 2, 7, 9
 """Places of these sections in ``names.txt``, from one."""
+BRAND = 11
+"""What follows them: the brands that the training knows."""
 
 TAGS: Final = ("O", "B-PERSON", "I-PERSON", "B-ADDRESS", "I-ADDRESS")
 
 
 _REACH: Final = 3
-_TEMPLATES: Final = 27
+_TEMPLATES: Final = 28
 _PRIME: Final = 16381
 _COLUMNS: Final = 24
 _PARTING: Final = (OTHER, COMMA, COLON)
@@ -45,7 +47,7 @@ class _Neighbours:
         return self._padded[_REACH + by : _REACH + by + self._count]
 
 
-def feature_table(tokens: Tokens, flags: Ints) -> Ints:
+def feature_table(tokens: Tokens, flags: Ints) -> Ints:  # noqa: PLR0915 - one row per template
     """Return (words x templates) feature numbers below `BUCKETS`."""
     shape, gap = tokens.shape, tokens.gap
     names, section = flags & _NAME_BITS, flags >> CATEGORY_SHIFT
@@ -92,6 +94,8 @@ def feature_table(tokens: Tokens, flags: Ints) -> Ints:
     rows[24] = words[-1] * _PRIME + words[1] * 16 + shape
     rows[25] = words[2] * 16 + shape
     rows[26] = np.minimum(tokens.end - tokens.start, 15) * 1024 + names * 16 + shape
+    brand = section == BRAND
+    rows[27] = kind * 4 + np.minimum(int(brand.sum()) - brand, 3)  # firms are named in company
     mixed = rows.view(np.uint64)
     mixed ^= _SALT
     mixed *= np.uint64(0xBF58476D1CE4E5B9)

@@ -10,9 +10,21 @@ import numpy.typing as npt
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS, load_model
-from greffier.guardrails.detectors.learned.name_features import CATEGORY_SHIFT, PARTICLE, STREET, TAGS, feature_table
+from greffier.guardrails.detectors.learned.name_features import (
+    CATEGORY_SHIFT,
+    CITY,
+    COMMON,
+    FAMILY,
+    GIVEN,
+    ORG,
+    PARTICLE,
+    STREET,
+    TAGS,
+    TITLE,
+    feature_table,
+)
 from greffier.guardrails.detectors.learned.names_gate import NamesGate
-from greffier.guardrails.detectors.learned.text import Floats, Ints
+from greffier.guardrails.detectors.learned.text import Floats, Ints, fold
 from greffier.guardrails.detectors.learned.tokens import (
     ALNUM,
     CAPITAL,
@@ -24,6 +36,7 @@ from greffier.guardrails.detectors.learned.tokens import (
     MIXED,
     SHOUTED,
     SPACE,
+    STOP,
     Gazetteer,
     Tokens,
     tokenize,
@@ -41,8 +54,16 @@ _AGAIN: Final = 0.8
 _HARDLY: Final = 0.1
 """A word that surely names somebody does so elsewhere in the text, unless it can hardly be a name there."""
 _WORD: Final = 3  # letters
+_LARGE: Final = frozenset({CAPITAL, SHOUTED, MIXED, INITIAL})
+_FIRM: Final = 3  # words
+_KNOWN: Final = 0.7
+_KNOWN_SMALL: Final = 0.7
+_CLEAR: Final = 4  # letters of a given name that is known though it is written small
+_TITLED: Final = 3.0
+_REACH: Final = 4  # words
+_BESIDE: Final = frozenset({SPACE, STOP, JOINED})
 _GROWTH: Final = 2  # words
-_LONE: Final = 0.75
+_LONE: Final = 0.78
 """A single word with a capital needs more evidence than a first name and a surname."""
 
 
@@ -67,6 +88,7 @@ class Names:
         self._gazetteer = Gazetteer(arrays["hashes"].astype(np.uint32), arrays["flags"].astype(np.uint16))
         small = frozenset(bytes(arrays["small"].astype(np.uint8)).decode("utf-8").split())
         self._gate = NamesGate(self._gazetteer, LEXICONS / "names.txt", small)
+        self._namesakes = _namesakes(LEXICONS / "namesakes.txt")
         self._weights = arrays["weights"].astype(np.float32)
         self._bias = arrays["bias"].astype(np.float64)
         self._moves = arrays["moves"].astype(np.float64).tolist()
@@ -101,6 +123,7 @@ class Names:
             return []
         flags = self._gazetteer.look_up(tokens)
         raw = self._weights.take(feature_table(tokens, flags).T, axis=0).sum(axis=0) + self._bias
+        _trust(tokens, flags, raw)
         raw -= raw.max(axis=1, keepdims=True)
         chances = np.exp(raw)
         chances /= chances.sum(axis=1, keepdims=True)
@@ -119,7 +142,15 @@ class Names:
         for first, stop in edges.reshape(-1, 2).tolist():
             tags = self._decode(np.log(chances[first:stop] + 1e-9))
             spans += self._collect(tokens, sections, chances, first, tags)
-        return [span for span in spans if span[0] != "ADDRESS" or _is_address(tokens, span[1], span[2])]
+        return [
+            span
+            for span in spans
+            if (
+                _is_address(tokens, span[1], span[2])
+                if span[0] == "ADDRESS"
+                else not (_is_firm(text, tokens, sections, span[2]) or fold(text[span[1] : span[2]]) in self._namesakes)
+            )
+        ]
 
     def _decode(self, logs: Floats) -> list[int]:
         """Viterbi: the best sequence of tags, given each word's chances and the moves between tags."""
@@ -167,6 +198,26 @@ class Names:
         return spans
 
 
+def _trust(tokens: Tokens, flags: Ints, raw: Floats) -> None:
+    """Count a title before a word, or a name that is hardly anything else, as more than the weights learnt of them."""
+    large = (tokens.shape != LOWER_WORD) & (tokens.shape < ALNUM)
+    only = ((flags & (COMMON | CITY)) == 0) & (flags >> CATEGORY_SHIFT == 0)
+    raw[large & only & ((flags & (GIVEN | FAMILY)) != 0), 1:3] += _KNOWN
+    small = (tokens.shape == LOWER_WORD) & only & ((flags & GIVEN) != 0) & (tokens.end - tokens.start >= _CLEAR)
+    raw[small, 1:3] += _KNOWN_SMALL
+    for title in np.flatnonzero(flags >> CATEGORY_SHIFT == TITLE).tolist():
+        at = title + 1
+        while at < len(tokens) and tokens.gap[at] in _BESIDE and at - title <= _REACH:
+            ordinary = (flags[at] & (COMMON | CITY)) and not flags[at] & (GIVEN | FAMILY)
+            particle = flags[at] >> CATEGORY_SHIFT == PARTICLE
+            if large[at] and not ordinary:
+                raw[title + 1, 1] += _TITLED
+                raw[title + 2 : at + 1, 2] += _TITLED
+            if not particle:
+                break
+            at += 1
+
+
 def _recall_names(tokens: Tokens, chances: Floats) -> None:
     """Raise the chances of words that are surely a name elsewhere in the text."""
     person = chances[:, 1] + chances[:, 2]
@@ -206,6 +257,29 @@ def _whole_name(tokens: Tokens, sections: Ints, first: int, stop: int) -> tuple[
     while stop - first > 1 and sections[stop - 1] == PARTICLE:
         stop -= 1
     return first, stop
+
+
+def _is_firm(text: str, tokens: Tokens, sections: Ints, end: int) -> bool:
+    """Whether a firm's form or kind follows within three words with capitals ("Hahn Textil AG", "Weber & Partner")."""
+    at = first = int(tokens.end.searchsorted(end, "right"))
+    while at < len(tokens) and at - first < _FIRM:
+        between = text[tokens.end[at - 1] : tokens.start[at]]
+        if between.strip() not in {"", "&", "-", "."} or "\n" in between or tokens.shape[at] not in _LARGE:
+            return False
+        if sections[at] == ORG or between.strip() == "&":
+            return True
+        at += 1
+    return False
+
+
+def _namesakes(path: Path) -> frozenset[str]:
+    """The names of firms, works and places that are names of persons too, folded."""
+    return frozenset(
+        fold(name.strip())
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line and line[0] not in "#["
+        for name in line.partition(":")[2].split(",")
+    )
 
 
 def _is_address(tokens: Tokens, start: int, end: int) -> bool:
