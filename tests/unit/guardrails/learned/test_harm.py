@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greffier.guardrails.detectors.learned.harm import Disallowed
+from greffier.guardrails.detectors.learned.harm import FLAG, Disallowed
 from greffier.guardrails.detectors.learned.toxicity import Toxicity
 from greffier.guardrails.ports import Passage
 
@@ -22,7 +22,7 @@ DISALLOWED = Disallowed()
     ],
 )
 def test_toxic_language_is_found(text: str) -> None:
-    assert [finding.type for finding in TOXICITY.examine(Passage(text=text))] == ["toxicity"]
+    assert [finding.type for finding in TOXICITY.examine(Passage(text=text)) if finding.score >= FLAG] == ["toxicity"]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_toxic_language_is_found(text: str) -> None:
     ],
 )
 def test_ordinary_language_is_not_toxic(text: str) -> None:
-    assert TOXICITY.examine(Passage(text=text)) == ()
+    assert all(finding.score < FLAG for finding in TOXICITY.examine(Passage(text=text)))
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,15 @@ def test_ordinary_language_is_not_toxic(text: str) -> None:
     ],
 )
 def test_disallowed_topics_are_found(text: str) -> None:
-    assert [finding.type for finding in DISALLOWED.examine(Passage(text=text))] == ["disallowed_topic"]
+    found = DISALLOWED.examine(Passage(text=text))
+    assert [finding.type for finding in found if finding.score >= FLAG] == ["disallowed_topic"]
 
 
 @pytest.mark.parametrize(
     "text", ["", "How do I cook rice?", "How do I kill a process that hangs?", "Wie funktionieren Impfungen?"]
 )
 def test_ordinary_questions_are_allowed(text: str) -> None:
-    assert DISALLOWED.examine(Passage(text=text)) == ()
+    assert all(finding.score < FLAG for finding in DISALLOWED.examine(Passage(text=text)))
 
 
 @given(st.text(max_size=500))

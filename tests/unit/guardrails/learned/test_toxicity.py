@@ -6,17 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.learned import tone_words
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
 from greffier.guardrails.detectors.learned.text import read_sections
 from greffier.guardrails.detectors.learned.tone import ToneReader
-from greffier.guardrails.detectors.learned.toxicity import Toxicity
+from greffier.guardrails.detectors.learned.tone_model import ToneModel
+from greffier.guardrails.detectors.learned.toxicity import FLAG, Toxicity
 from greffier.guardrails.ports import Passage
 
 TOXICITY = Toxicity()
 READER = ToneReader(LEXICONS)
-MARGIN = 0.03
-"""How far from the threshold (0.5) a score must be."""
+TONE = ToneModel()
+MARGIN = 0.12
+"""How far from the threshold (0) a margin must be."""
 
 
 def cases(kind: str) -> list[tuple[str, str]]:
@@ -29,23 +32,32 @@ def cases(kind: str) -> list[tuple[str, str]]:
     return found
 
 
+def flagged(text: str) -> list[Finding]:
+    return [finding for finding in TOXICITY.examine(Passage(text=text)) if finding.score >= FLAG]
+
+
 def score(text: str) -> float:
     return TOXICITY.scores(Passage(text=text))["toxicity"]
 
 
 @pytest.mark.parametrize(("lang", "text"), cases("toxic"))
-def test_toxic_sentences_are_found(lang: str, text: str) -> None:
-    found = TOXICITY.examine(Passage(text=text))
-    assert [finding.type for finding in found][:1] == ["toxicity"]
-    assert max(finding.score for finding in found) > 0.5 + MARGIN
+def test_the_tone_of_toxic_sentences_is_heard(lang: str, text: str) -> None:
+    assert TONE.margin(text) > MARGIN
     assert lang
 
 
 @pytest.mark.parametrize(("lang", "text"), cases("fair"))
-def test_fair_sentences_pass(lang: str, text: str) -> None:
-    assert TOXICITY.examine(Passage(text=text)) == ()
-    assert score(text) < 0.5 - MARGIN
+def test_the_tone_of_fair_sentences_passes(lang: str, text: str) -> None:
+    assert TONE.margin(text) < -MARGIN
     assert lang
+
+
+def test_words_and_tone_together_judge_nearly_all_of_them_rightly() -> None:
+    """The words were not trained on these sentences; what they get wrong beside the tone is counted, not hidden."""
+    found = [bool(flagged(text)) for _, text in cases("toxic")]
+    wrong = [text for _, text in cases("fair") if flagged(text)]
+    assert sum(found) >= 0.93 * len(found)
+    assert len(wrong) <= 0.07 * len(cases("fair")), wrong
 
 
 def test_every_language_has_dozens_of_cases() -> None:
@@ -78,10 +90,10 @@ def test_disguised_words_raise_the_score(text: str) -> None:
 )
 def test_misspelt_contempt_for_a_group_is_found_in_long_texts_too(honest: str, toxic: str, plain: str) -> None:
     text = honest * 20 + toxic + " " + honest * 20
-    found = TOXICITY.examine(Passage(text=text))
+    found = flagged(text)
     assert found
     assert all(f.start < len(honest) * 20 + len(toxic) and f.end > len(honest) * 20 for f in found)
-    assert not TOXICITY.examine(Passage(text=text.replace(toxic, plain)))
+    assert not flagged(text.replace(toxic, plain))
 
 
 def test_ordinary_words_are_not_taken_for_disguises() -> None:
@@ -106,7 +118,7 @@ def test_a_finding_covers_its_sentence_and_says_why() -> None:
     text = (
         "The meeting went well. Afterwards he wrote this: all refugees are disgusting parasites. We adjourned at noon."
     )
-    (finding,) = TOXICITY.examine(Passage(text=text))
+    (finding,) = flagged(text)
     assert "refugees are disgusting parasites" in text[finding.start : finding.end]
     assert "adjourned" not in text[finding.start : finding.end]
     assert "|GROUP" in finding.rule
@@ -136,18 +148,14 @@ WORDS = [
 
 @given(st.lists(st.sampled_from(WORDS), max_size=60), st.sampled_from([" ", ". ", ", ", '" ', "\n"]))
 @settings(max_examples=60, deadline=None)
-def test_a_text_without_watched_words_is_never_found(words: list[str], gap: str) -> None:
+def test_the_gate_of_the_tone_loses_nothing(words: list[str], gap: str) -> None:
     passage = Passage(text=gap.join(words))
     assert TOXICITY.examine(passage) == TOXICITY.examine_closely(passage)
-    if not TOXICITY.asks(passage):
-        assert TOXICITY.examine_closely(passage) == ()
 
 
 def test_a_long_text_costs_no_more_than_its_parts_find() -> None:
     sentence = "You are a worthless piece of shit. "
-    found = TOXICITY.examine(
-        Passage(text="The weather is fine today. " * 400 + sentence + "Nothing else happened. " * 400)
-    )
+    found = flagged("The weather is fine today. " * 400 + sentence + "Nothing else happened. " * 400)
     assert len(found) == 1
 
 

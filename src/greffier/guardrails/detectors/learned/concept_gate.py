@@ -85,12 +85,14 @@ class Present(msgspec.Struct, frozen=True):
         blocks: Those of each stretch of 32 squeezed characters, and those that may stand anywhere in every stretch.
         shapes: Kinds of marks that the text holds, in the order of the models.
         watched: Concepts of the lexicon that is only watched for.
+        words: Hash of each word, in order: what the word models look up.
     """
 
     anywhere: int
     blocks: list[int]
     shapes: int
     watched: int
+    words: list[int]
 
     def bits(self, size: int) -> npt.NDArray[np.bool_]:
         """Return (blocks x concepts)."""
@@ -183,7 +185,7 @@ class ConceptScan:
         for bit, mark in self._marks:
             if not shapes & bit and mark in text:
                 shapes |= bit
-        return Present(anywhere, blocks, shapes, watched)
+        return Present(anywhere, blocks, shapes, watched, list(map(hash, plain.split())))
 
 
 class Gate:

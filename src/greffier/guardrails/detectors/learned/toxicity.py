@@ -1,5 +1,6 @@
-"""Toxic language: insults, threats, slurs, hate. A linear model over how words of contempt are meant (`tone`)."""
+"""Toxic language: insults, threats, hate. All words of a text (`wording`), and how words of contempt are meant."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -7,88 +8,81 @@ import numpy as np
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.learned.attack_features import shared_features
-from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS, insist_on, load_model
-from greffier.guardrails.detectors.learned.tone import Reading, ToneReader
+from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS
+from greffier.guardrails.detectors.learned.text import Floats
+from greffier.guardrails.detectors.learned.tone import Reading
+from greffier.guardrails.detectors.learned.tone_model import ToneModel
+from greffier.guardrails.detectors.learned.word_windows import WordWindows, probability, runs
+from greffier.guardrails.detectors.learned.wording import Words, window_spans
 from greffier.guardrails.ports import Passage
 
 FLAG: Final = 0.5
-"""Score from which a sentence becomes a finding; calibrated to five false positives in a hundred of the hardest texts:
-counter-speech, negation, quotation, praise of groups."""
+"""Score from which a text is taken for toxic; calibrated to five false positives in a hundred of the hardest texts:
+anger at things, reports and condemnation of abuse, idioms, praise of groups, by authors the models did not know."""
+SHARE: Final = 1.4
+"""What the tone of the worst sentence counts, against the words around it."""
 
-_REASONS: Final = 3
+_Readings = Sequence[tuple[Reading, float]]
 
 
 class Toxicity:
-    """Reads each sentence that holds a word of `toxic.txt`; a text is as toxic as its worst sentence."""
+    """A text is as toxic as its worst stretch of some dozens of words.
+
+    A finding below `FLAG` is a measurement: it says how near the text came; no rule of the default screen acts on it.
+    """
 
     name = "toxicity"
 
     def __init__(self, models: Path = MODELS, lexicons: Path = LEXICONS) -> None:
-        arrays, self.digest = load_model("toxicity", models)
-        self._reader = ToneReader(lexicons, arrays["ordinary"].tolist())
-        insist_on(str(arrays["lexicons"]), self._reader.digest, "toxicity")
-        weights = arrays["weights"].astype(np.float64).tolist()
-        self._weights: dict[str, float] = dict(zip(arrays["features"].tolist(), weights, strict=True))
-        self._bias = float(arrays["bias"])
+        self._words = WordWindows("toxicity_words", models, lexicons)
+        self._tone = ToneModel(models, lexicons)
         self._scan = shared_features(lexicons).scan
-        self.version = f"2-{self.digest[:12]}"
+        self.digest = self._words.digest
+        self.version = f"3-{self.digest[:8]}-{self._tone.digest[:8]}"
 
     def scores(self, passage: Passage) -> dict[str, float]:
-        """Return the calibrated score of the worst sentence, below the threshold too."""
-        margins = [self._margin(reading) for reading in self._reader.read(passage.text)[1]]
-        return {"toxicity": _probability(max(margins, default=self._bias))}
+        """Return the calibrated score of the worst stretch, however low."""
+        words, readings = self._words.read(passage.text), self._tone.read(passage.text)
+        return {"toxicity": probability(float(self._margins(passage.text, words, readings).max()))}
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
-        """Return a finding for every run of sentences above the threshold."""
-        return self.examine_closely(passage) if self.asks(passage) else ()
+        """Return a finding for every run of stretches that came near the threshold."""
+        return self._found(passage.text, self._tone.read(passage.text) if self.asks(passage) else ())
 
     def asks(self, passage: Passage) -> bool:
-        """Whether a text holds words for which it is worth reading; almost free, as other models scan it too."""
-        return self._reader.words.worth_reading(self._scan.look(passage.text).watched)
+        """Whether the tone of a text is worth reading; almost free, as other models scan it too."""
+        return self._tone.worth_reading(self._scan.look(passage.text).watched)
 
     def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
-        """Read the text, whichever words it holds; finds the same as `examine`."""
-        held, readings = self._reader.read(passage.text)
-        if not self._reader.words.worth_reading(held):
-            return ()
-        found: list[Finding] = []
-        last = -1
-        for index, reading in enumerate(readings):
-            margin = self._margin(reading)
-            if margin < 0:
-                continue
-            finding = Finding(
-                detector=self.name,
-                type="toxicity",
-                start=reading.start,
-                end=reading.end,
-                score=_probability(margin),
-                rule=self._reason(reading),
-            )
-            if found and last == index - 1:  # sentences in a row are one finding, with the worst one's reason
-                before = found.pop()
-                worst = max(before, finding, key=lambda one: one.score)
-                finding = Finding(
-                    detector=self.name,
-                    type="toxicity",
-                    start=before.start,
-                    end=reading.end,
-                    score=worst.score,
-                    rule=worst.rule,
+        """Read the tone of the text, whichever words it holds; finds the same as `examine`."""
+        return self._found(passage.text, self._tone.read(passage.text))
+
+    def _margins(self, text: str, words: Words, readings: _Readings) -> Floats:
+        margins = self._words.margins(words)
+        tone = np.full(len(margins), self._tone.silence)
+        if readings and len(margins) == 1:
+            tone[0] = max(margin for _, margin in readings)
+        elif readings:
+            for window, (start, end) in enumerate(window_spans(text)):
+                tone[window] = max(
+                    (margin for one, margin in readings if one.start < end and start < one.end), default=tone[window]
                 )
-            found.append(finding)
-            last = index
+        return np.asarray((margins + SHARE * tone) / self._words.spread)
+
+    def _found(self, text: str, readings: _Readings) -> tuple[Finding, ...]:
+        words = self._words.read(text)
+        margins = self._margins(text, words, readings)
+        if margins.max() < self._words.shown:
+            return ()
+        found = []
+        spans = window_spans(text)
+        for first, stop in runs(margins, self._words.shown):
+            peak = first + int(margins[first:stop].argmax())
+            start, end = spans[first][0], spans[stop - 1][1]
+            meant = [(one, margin) for one, margin in readings if margin >= 0 and one.start < end and start < one.end]
+            reason = self._words.reason(words, peak)
+            if meant:  # the sentences that hold the contempt, not the harmless ones around them
+                start, end = min(one.start for one, _ in meant), max(one.end for one, _ in meant)
+                reason = self._tone.reason(max(meant, key=lambda one: one[1])[0])
+            found.append(Finding(self.name, "toxicity", start, end, probability(float(margins[peak])), rule=reason))
         return tuple(found)
-
-    def _margin(self, reading: Reading) -> float:
-        weights = self._weights
-        return self._bias + sum(weights.get(feature, 0.0) for feature in sorted(reading.features))
-
-    def _reason(self, reading: Reading) -> str:
-        """Return the features that weighed most."""
-        weighed = sorted((-self._weights.get(feature, 0.0), feature) for feature in reading.features)
-        return " ".join(feature for weight, feature in weighed[:_REASONS] if weight < 0)
-
-
-def _probability(margin: float) -> float:
-    return float(1 / (1 + np.exp(-min(max(margin, -30.0), 30.0))))
