@@ -54,3 +54,25 @@ def fit_bounded(
         options={"maxiter": steps, "maxcor": 20},
     )
     return found.x[:width], float(found.x[width])
+
+
+def fit_free(
+    X: sp.csr_matrix, y: npt.NDArray[Any], weight: Floats, penalty: float, start: Floats, steps: int = 50
+) -> tuple[Floats, float]:
+    """Minimise weighted logistic loss plus an L2 penalty, from ``start`` (weights, then bias). Deterministic."""
+    width = X.shape[1]
+    transposed = X.T.tocsr()
+    sign = np.where(y == 1, 1.0, -1.0)
+    portion = weight / weight.sum()
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        margin = -sign * (X @ values[:width] + values[width])
+        slope = -(portion * sign) / (1 + np.exp(-np.clip(margin, -500, 500)))
+        gradient = np.empty(width + 1)
+        gradient[:width] = transposed @ slope + penalty * values[:width]
+        gradient[width] = slope.sum()
+        value = (portion * np.logaddexp(0, margin)).sum() + 0.5 * penalty * (values[:width] @ values[:width])
+        return float(value), gradient
+
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxcor": 10})
+    return found.x[:width], float(found.x[width])

@@ -56,7 +56,7 @@ PROVENANCE = ("user", "document", "tool_output")
 
 def injection(data: Path) -> str:
     """Held-out figures of the injection model, the rules, both together and the keyword list."""
-    arrays, trainer, margins = train_injection.train(data)
+    arrays, trainer, margins = train_injection.train(data, corpora=True)
     del arrays
     real = trainer.group >= 0
     label = trainer.label[real]

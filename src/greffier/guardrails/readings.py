@@ -255,14 +255,16 @@ def spaced_pieces(text: str) -> tuple[list[Piece], list[Piece]]:
         start, end = wrapped.point(match.start(1)), wrapped.point(match.end(1))
         spread = text[start:end]
         stretches = list(_stretches(spread))
+        whole = bool(stretches) and stretches[0] in {(0, len(spread)), (0, len(spread) - 1)}
         for first, last in stretches:
             closed = spread[first:last:2]
-            if _may_identify(closed):
+            identifies = _may_identify(closed)
+            if identifies:
                 exact.append(Piece(start + first, start + last, closed, "spaced"))
             read = _divided(closed)
-            if read != closed and _reads(read):
+            if whole and (read != closed or not identifies) and _reads(read):
                 words.append(Piece(start + first, start + last, read, "spaced"))
-        if not stretches:
+        if not whole:  # some words too short for a stretch, or apart in another way than their letters
             read = _divided(_by_gaps(spread))
             if _reads(read):
                 words.append(Piece(start, end, read, "spaced"))
@@ -300,17 +302,19 @@ def _may_identify(closed: str) -> bool:
 
 
 def _by_gaps(spread: str) -> str:
-    """Join the characters; a gap wider than the narrowest one ends a word."""
-    gaps: list[tuple[int, str]] = []
-    gap = 0
+    """Join the characters; a gap wider than the narrowest one ends a word, and a blank where most gaps are marks."""
+    gaps: list[tuple[int, bool, str]] = []
+    gap, blank = 0, False
     for char in spread:
         if char.isspace() or char in _SEPARATORS:
             gap += 1
+            blank |= char.isspace()
         else:
-            gaps.append((gap, char))
-            gap = 0
-    usual = min((width for width, _ in gaps[1:]), default=0)
-    return "".join(" " * (width > usual) + char for width, char in gaps)
+            gaps.append((gap, blank, char))
+            gap, blank = 0, False
+    usual = min((width for width, _, _ in gaps[1:]), default=0)
+    marks = sum(not blank for _, blank, _ in gaps[1:]) * 2 > len(gaps)
+    return "".join(" " * (width > usual or (marks and blank)) + char for width, blank, char in gaps)
 
 
 def _divided(closed: str) -> str:

@@ -7,7 +7,7 @@ from greffier.guardrails.detectors.health import SpecialCategories
 from greffier.guardrails.detectors.identifiers import Identifiers
 from greffier.guardrails.detectors.injection_rules import InjectionRules
 from greffier.guardrails.detectors.leak import Leaks
-from greffier.guardrails.detectors.learned import learned_detectors
+from greffier.guardrails.detectors.learned import attack_likelihood, learned_detectors
 from greffier.guardrails.detectors.secrets import Secrets
 from greffier.guardrails.detectors.signatures import Signatures
 from greffier.guardrails.detectors.topics import Topics
@@ -27,7 +27,7 @@ def _plain(make: Callable[[], Detector]) -> Factory:
 DETECTORS: dict[str, Factory] = {
     "identifiers": _plain(Identifiers),
     "secrets": _plain(Secrets),
-    "injection": _plain(InjectionRules),
+    "injection": _plain(lambda: InjectionRules(attack_likelihood())),
     "leak": _plain(Leaks),
     "health": _plain(SpecialCategories),
     "topics": Topics,

@@ -5,6 +5,8 @@ clause; a question about the phrase, a quotation or a negation is a mention, not
 weigh more in a document or a tool result, which has no business addressing an assistant.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from greffier.core.rulings import Finding
@@ -59,15 +61,26 @@ _ORDER_WORDS = frozenset({
 _MENTION_FACTOR = 0.4
 _QUOTED = 0.28  # below what supports another sign
 _UNTRUSTED_BONUS = 0.15
+_UNLIKELY = 0.25
+_FLOOR = 0.4
+_MOST = 0.5
+_CODED = ("decode-and-obey", "payload-split")  # the model does not see what only an instruction to decode gives away
 
 
 class InjectionRules:
-    """Signatures and override grammar against direct and indirect prompt injection."""
+    """Signatures and override grammar against direct and indirect prompt injection.
+
+    Args:
+        second: How likely an attack the whole text is to whoever reads all of it (0 to 1). Where that is next to
+            impossible, the words that a rule knows mean something else ("drop all previous iptables rules"), and the
+            rule's score falls, down to less than half.
+    """
 
     name = "injection"
-    version = "1"
+    version = "2"
 
-    def __init__(self) -> None:
+    def __init__(self, second: Callable[[Passage], float] | None = None) -> None:
+        self._second = second
         self._patterns = PatternSet(
             [_plain(pattern) for pattern in (*override_patterns(), *read_patterns("injection"))]
         )
@@ -105,7 +118,27 @@ class InjectionRules:
                 elif (mentions is None or not mentions.ordered) and _mentioned(passage.text, start, end):
                     score *= _MENTION_FACTOR if not untrusted else 0.7
                 found.append(Finding(self.name, kind, start, end, round(score, 3), rule=pattern.id))
-        return _supported(found)
+        supported = _supported(found)
+        return supported if mentions is not None and mentions.ordered else self._doubted(passage, supported)
+
+    def _doubted(self, passage: Passage, found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Lower scores where whoever reads the whole text sees no attack; a text that is little else needs no doubt."""
+        doubtful = {
+            finding.rule
+            for finding in found
+            if finding.score >= _CLEAR
+            and not finding.rule.startswith(_CODED)
+            and finding.end - finding.start < _MOST * len(passage.text)
+        }
+        if self._second is None or not doubtful:
+            return found
+        factor = _FLOOR + (1 - _FLOOR) * min(1.0, self._second(passage) / _UNLIKELY)
+        return tuple(
+            msgspec.structs.replace(finding, score=round(finding.score * factor, 3))
+            if finding.rule in doubtful
+            else finding
+            for finding in found
+        )
 
 
 def _plain(pattern: Pattern) -> Pattern:

@@ -65,7 +65,7 @@ class MeasuringContract:
     async def test_long_texts_are_examined_to_their_end(self, measure: Measure) -> None:
         """No cut-off that an attacker could pad up to."""
         (measured,) = await measure("default", [Passage("word " * (_LONG // 5) + "a@b.example")], False)
-        assert [f.start for f in measured.findings] == [_LONG]
+        assert [f.start for f in measured.findings if f.type == "EMAIL"] == [_LONG]
 
     async def test_scores_are_told_when_asked_for(self, measure: Measure) -> None:
         """And only then."""

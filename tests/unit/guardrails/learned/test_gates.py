@@ -1,4 +1,4 @@
-"""The cheap first step of the learned detectors loses nothing: what a model would find, it lets the model see."""
+"""The cheap first step of the learned detectors loses nothing that matters: what a model would find, it may see."""
 
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from greffier.guardrails.detectors.learned.tokens import hash_letters, hash_word
 from greffier.guardrails.detectors.learned.toxicity import Toxicity
 from greffier.guardrails.ports import Passage, Provenance
 
-MODELS = (InjectionModel(), Toxicity(), Disallowed())
+INJECTION = InjectionModel()
+MODELS = (Toxicity(), Disallowed())
 NAMES = Names()
 SOURCES: tuple[Provenance, ...] = ("user", "document", "tool_output")
 LEXICON = read_lexicon(*(LEXICONS / f"{name}.txt" for name in ("attack", "harm", "toxic", "tone")))
@@ -42,6 +43,19 @@ def assert_nothing_lost(text: str) -> int:
             assert model.examine(passage) == closely
             found += bool(closely)
     return found
+
+
+def test_the_first_look_passes_attacks_on() -> None:
+    """Words first is no strict bound, so this is a sample: what would be acted on is never lost."""
+    lines = phrases("attacks")
+    found = 0
+    for line in lines[::2]:
+        for source in SOURCES:
+            closely = INJECTION.examine_closely(Passage(line, source))
+            if any(finding.score >= 0.5 for finding in closely):
+                found += 1
+                assert INJECTION.examine(Passage(line, source)) == closely
+    assert found > len(lines) // 4
 
 
 @pytest.mark.parametrize("name", ["attacks", "benign", "harm"])

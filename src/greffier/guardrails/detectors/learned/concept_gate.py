@@ -266,12 +266,3 @@ class Gate:
         for step in range(1, _REACH + 1):
             after[:-step] += held[step:]
         return float(held.max(axis=0) @ single + self._pairs[(held.T @ after) > 0].sum())
-
-
-def least_margin(depth: Floats) -> float:
-    """Return the least margin of the strongest window from which the margin of the whole text can be zero or more.
-
-    The whole text's margin is the strongest window's, and a share (``depth``) of how far the next ones are above -2.
-    """
-    share = float(np.maximum(depth, 0.0).sum())
-    return -2.0 * share / (1.0 + share)
