@@ -20,7 +20,7 @@ from fitting import fit_bounded
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
 from greffier.guardrails.detectors.learned.tone_model import ToneModel
 from greffier.guardrails.detectors.learned.toxicity import SHARE
-from greffier.guardrails.detectors.learned.wording import BLOCK, DAMPING, IDEA, PAIR, SIZE, WordReader
+from greffier.guardrails.detectors.learned.wording import IDEA, PAIR, SIZE, WordReader, numbers
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -125,12 +125,12 @@ class Trainer:
         above = np.triu(np.ones((self.ideas, self.ideas), dtype=bool), 1)
         for index, row in enumerate(self.rows):
             words = self.reader.read(row.text)
-            for window, count in enumerate(words.counts):
-                taken = words.rows[window * BLOCK : window * BLOCK + int(count)]
-                share = (count + DAMPING) ** -0.5
-                places = [words.store.features[one] for one in taken]
-                ideas = np.flatnonzero(words.ideas[window])
-                pairs = np.flatnonzero((np.outer(words.ideas[window], words.ideas[window]) > 0) & above)
+            for window, (bits, share) in enumerate(zip(words.ideas, words.shares, strict=True)):
+                places = [words.store.features[one] for block in words.blocks[window : window + 2] for one in block]
+                held = np.zeros(self.ideas, dtype=bool)
+                held[numbers(bits)] = True
+                ideas = np.flatnonzero(held)
+                pairs = np.flatnonzero(np.outer(held, held) & above)
                 columns += [place for place, _ in places] + [SIZE + ideas, SIZE + self.ideas + pairs]
                 values += [part * share for _, part in places]
                 values += [np.full(len(ideas), IDEA), np.full(len(pairs), PAIR)]

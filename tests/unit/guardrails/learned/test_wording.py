@@ -1,16 +1,16 @@
 """The word models: what counts in a text, in windows, under hashes, whatever the text and however long."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greffier.guardrails.detectors.learned import wording
 from greffier.guardrails.detectors.learned.attack_features import shared_features
+from greffier.guardrails.detectors.learned.grams import grams
 from greffier.guardrails.detectors.learned.harm import FLAG, Disallowed
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
 from greffier.guardrails.detectors.learned.toxicity import Toxicity
-from greffier.guardrails.detectors.learned.wording import BLOCK, WordReader, window_spans
+from greffier.guardrails.detectors.learned.wording import BLOCK, DAMPING, WordReader, window_spans
 from greffier.guardrails.ports import Passage
 
 DISALLOWED = Disallowed()
@@ -22,7 +22,7 @@ TOXICITY = Toxicity()
 def test_windows_and_their_places_are_as_many(text: str) -> None:
     words = WordReader(LEXICONS).read(text)
     spans = window_spans(text)
-    assert len(words.counts) == len(words.ideas) == len(spans)
+    assert len(words.shares) == len(words.ideas) == len(spans)
     assert all(0 <= start <= end <= len(text) for start, end in spans)
 
 
@@ -32,8 +32,8 @@ def test_the_scan_of_the_other_models_sees_the_same_words(text: str) -> None:
     alone, shared = WordReader(LEXICONS), WordReader(LEXICONS)
     keys = shared_features(LEXICONS).scan.look(text).words
     one, two = alone.read(text), shared.read(text, keys)
-    assert len(one.rows) == len(two.rows)
-    assert np.array_equal(one.ideas, two.ideas)
+    assert list(map(len, one.blocks)) == list(map(len, two.blocks))
+    assert one.ideas == two.ideas
 
 
 def test_what_is_known_about_words_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +42,9 @@ def test_what_is_known_about_words_changes_nothing(monkeypatch: pytest.MonkeyPat
     assert Disallowed().scores(Passage(text)) == want
     monkeypatch.setattr(wording, "_KEPT", 8)  # the text has more words than are kept
     reader = WordReader(LEXICONS)
-    rows = reader.read(text).rows
-    assert len(set(rows.tolist())) > 8
-    assert reader.read("another text").rows.tolist() == [0, 1]
+    rows = {row for block in reader.read(text).blocks for row in block}
+    assert len(rows) > 8
+    assert reader.read("another text").blocks == [[0, 1]]
 
 
 def test_harm_in_a_long_text_is_found_where_it_stands() -> None:
@@ -69,7 +69,7 @@ def test_the_same_words_in_other_cases_and_accents_are_one() -> None:
 
 def test_windows_overlap_by_half() -> None:
     words = WordReader(LEXICONS).read("word " * (BLOCK * 3 + 1))
-    assert words.counts.tolist() == [2 * BLOCK, 2 * BLOCK, BLOCK + 1]
+    assert words.shares == [(count + DAMPING) ** -0.5 for count in (2 * BLOCK, 2 * BLOCK, BLOCK + 1)]
 
 
 def test_findings_name_ideas_and_no_words() -> None:
@@ -77,3 +77,14 @@ def test_findings_name_ideas_and_no_words() -> None:
     names = set(WordReader(LEXICONS).names)
     assert finding.rule
     assert all(part in names for one in finding.rule.split() for part in one.split("+"))
+
+
+@given(st.text(alphabet=st.sampled_from("aAzé 0n1€\t\n\x1c\x7fß.-i "), max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_the_quick_way_of_folding_sees_what_the_careful_way_does(text: str) -> None:
+    quick = grams(text)
+    careful = grams(f"{text} 漢")  # a letter that only the careful way knows
+    begun = len(text) + 1
+    inside = [(bucket, place) for bucket, place in zip(quick.buckets, quick.places, strict=True) if place < begun - 4]
+    known = list(zip(careful.buckets, careful.places, strict=True))
+    assert all(one in known for one in inside)

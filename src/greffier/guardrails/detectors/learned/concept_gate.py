@@ -19,6 +19,7 @@ import re2
 
 from greffier.guardrails.detectors.learned.text import (
     Floats,
+    Ints,
     Lexicon,
     Markers,
     code_points,
@@ -28,6 +29,8 @@ from greffier.guardrails.detectors.learned.text import (
     unleet,
 )
 from greffier.guardrails.matching import Pattern, PatternSet, Text
+
+Codes = npt.NDArray[np.uint32]
 
 _BLOCK: Final = 32
 _SPAN: Final = 6
@@ -59,18 +62,42 @@ def _fold_table() -> bytes:
 
 
 _FOLDED: Final = _fold_table()
+_SPACE: Final = 32
 _UNUSUAL: Final = re2.compile(b"[a-z][0-9][a-z]| [^ ] [^ ] [^ ] ")
 """Leetspeak or letters set apart, which need the careful folding."""
 
 
 def squeezed(text: str) -> str:
     """Return the text as lexicons match it; the same words as the models' own folding, in a tenth of the time."""
-    try:
-        data = text.encode("cp1252")
-    except UnicodeEncodeError:
+    data = _folded(text)
+    if data is None:
         return _carefully(text)
-    plain = b" %b " % b" ".join(data.translate(_FOLDED).split())
+    plain = b" %b " % b" ".join(data.split())
     return _carefully(text) if _UNUSUAL.search(plain) else plain.decode("latin-1")
+
+
+def squeezed_codes(text: str) -> tuple[Codes, Ints]:
+    """Return the squeezed text as code points, and the origin of each; the same as `squeeze`, most texts quicker."""
+    data = _folded(text)
+    if data is not None and _FOREIGN not in data:
+        codes = np.frombuffer(data, dtype=np.uint8)
+        spaces = codes == _SPACE
+        keep = ~spaces
+        keep[1:] |= ~spaces[:-1]
+        origin = np.flatnonzero(keep)
+        edged = np.full(len(origin) + 2, _SPACE, dtype=np.uint8)
+        edged[1:-1] = codes[origin]
+        if not _UNUSUAL.search(edged.tobytes()):
+            return edged.astype(np.uint32), np.concatenate(([0], origin, [len(text)]))
+    plain, origin = squeeze(unleet(fold_codes(code_points(text))))
+    return np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), dtype=np.uint32), origin
+
+
+def _folded(text: str) -> bytes | None:
+    try:
+        return text.encode("cp1252").translate(_FOLDED)
+    except UnicodeEncodeError:
+        return None
 
 
 def _carefully(text: str) -> str:

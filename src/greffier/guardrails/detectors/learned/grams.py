@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from greffier.guardrails.detectors.learned.text import Floats, Ints, code_points, fold_codes, squeeze, unleet
+from greffier.guardrails.detectors.learned.concept_gate import squeezed_codes
+from greffier.guardrails.detectors.learned.text import Floats, Ints
 
 BITS: Final = 18
 """Buckets, as a power of two."""
@@ -56,8 +57,7 @@ def share(count: Floats) -> Floats:
 
 def grams(text: str) -> Grams:
     """Return what is seen in a text. Cost is linear in its length."""
-    squeezed, origin = squeeze(unleet(fold_codes(code_points(text))))
-    codes = np.frombuffer(squeezed.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    codes, origin = squeezed_codes(text)
     codes = np.where(codes - _ZERO < _DIGITS, _ZERO, codes)  # every number looks alike; below zero wraps around
     edges = np.flatnonzero(np.diff(codes == _SPACE)) + 1
     begins, ends = edges[::2], edges[1::2]

@@ -6,7 +6,7 @@ from typing import Final
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS
 from greffier.guardrails.detectors.learned.text import Floats
-from greffier.guardrails.detectors.learned.word_windows import WordWindows, probability, runs
+from greffier.guardrails.detectors.learned.word_windows import NEAR, WordWindows, probability, runs
 from greffier.guardrails.detectors.learned.wording import Words, window_spans
 from greffier.guardrails.ports import Passage
 
@@ -18,7 +18,8 @@ texts: prevention, law, history, fiction, medicine and idioms, by authors the mo
 class Disallowed:
     """One linear model over all words of a text (`wording`), in stretches of some dozens.
 
-    A finding below `FLAG` is a measurement: it says how near the text came; no rule of the default screen acts on it.
+    A finding below `FLAG` is a measurement of the whole text: it says how near it came; no rule of the default screen
+    acts on it.
     """
 
     name = "disallowed"
@@ -41,8 +42,12 @@ class Disallowed:
         """Find the same as `examine`."""
         words = self._words.read(passage.text)
         margins = self._margins(words)
-        if margins.max() < self._words.shown:
+        highest = float(margins.max())
+        if highest < self._words.shown:
             return ()
+        if highest < 0:
+            score = probability(highest)
+            return (Finding(self.name, "disallowed_topic", 0, len(passage.text), score, rule=NEAR),)
         spans = window_spans(passage.text)
         found = []
         for first, stop in runs(margins, self._words.shown):

@@ -12,7 +12,7 @@ from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS
 from greffier.guardrails.detectors.learned.text import Floats
 from greffier.guardrails.detectors.learned.tone import Reading
 from greffier.guardrails.detectors.learned.tone_model import ToneModel
-from greffier.guardrails.detectors.learned.word_windows import WordWindows, probability, runs
+from greffier.guardrails.detectors.learned.word_windows import NEAR, WordWindows, probability, runs
 from greffier.guardrails.detectors.learned.wording import Words, window_spans
 from greffier.guardrails.ports import Passage
 
@@ -28,7 +28,8 @@ _Readings = Sequence[tuple[Reading, float]]
 class Toxicity:
     """A text is as toxic as its worst stretch of some dozens of words.
 
-    A finding below `FLAG` is a measurement: it says how near the text came; no rule of the default screen acts on it.
+    A finding below `FLAG` is a measurement of the whole text: it says how near it came; no rule of the default screen
+    acts on it.
     """
 
     name = "toxicity"
@@ -72,8 +73,11 @@ class Toxicity:
     def _found(self, text: str, readings: _Readings) -> tuple[Finding, ...]:
         words = self._words.read(text)
         margins = self._margins(text, words, readings)
-        if margins.max() < self._words.shown:
+        highest = float(margins.max())
+        if highest < self._words.shown:
             return ()
+        if highest < 0:
+            return (Finding(self.name, "toxicity", 0, len(text), probability(highest), rule=NEAR),)
         found = []
         spans = window_spans(text)
         for first, stop in runs(margins, self._words.shown):

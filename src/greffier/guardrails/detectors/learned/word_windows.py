@@ -1,6 +1,7 @@
 """A word model from its file, and what the detectors built on it share."""
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -8,6 +9,9 @@ from greffier.guardrails.detectors.learned.attack_features import shared_feature
 from greffier.guardrails.detectors.learned.model_files import insist_on, load_model
 from greffier.guardrails.detectors.learned.text import Floats
 from greffier.guardrails.detectors.learned.wording import WordModel, Words, shared_words
+
+NEAR: Final = "near"
+"""Rule of findings below the threshold."""
 
 
 class WordWindows:

@@ -11,15 +11,15 @@ per word. Cost is linear in the length of the text.
 """
 
 import hashlib
-from functools import lru_cache
-from itertools import repeat
+from functools import lru_cache, reduce
+from itertools import pairwise, repeat
+from operator import or_
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from greffier.guardrails.detectors.learned.concept_gate import squeezed
 from greffier.guardrails.detectors.learned.text import (
@@ -32,8 +32,6 @@ from greffier.guardrails.detectors.learned.text import (
     squeeze,
     unleet,
 )
-
-Bytes = npt.NDArray[np.uint8]
 
 BITS: Final = 17
 SIZE: Final = 1 << BITS
@@ -110,10 +108,11 @@ class Ideas:
 class _Store:
     """What was worked out about words; rows are only added."""
 
-    def __init__(self, width: int, most: int = _KEPT) -> None:
+    def __init__(self) -> None:
         self.rows: dict[int, int] = {}
         self.features: list[tuple[Ints, Floats]] = []
-        self.ideas: Bytes = np.zeros((most, width), dtype=np.uint8)
+        self.ideas: list[int] = []
+        """Which ideas each word stands for, as bits."""
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -121,19 +120,15 @@ class Words(msgspec.Struct, frozen=True):
 
     Attributes:
         store: Where they were looked up.
-        rows: Row of each word in the store.
-        ideas: Which ideas each window holds (windows x ideas, 0 or 1).
-        starts: First word of each block.
-        counts: Words of each window.
+        blocks: Rows of the words of each block in the store.
+        ideas: Which ideas each window holds, as bits.
         shares: What a word of each window counts.
     """
 
     store: _Store
-    rows: Ints
-    ideas: Floats
-    starts: Ints
-    counts: Ints
-    shares: Floats
+    blocks: list[list[int]]
+    ideas: list[int]
+    shares: list[float]
 
 
 class WordReader:
@@ -143,8 +138,7 @@ class WordReader:
         self._ideas = Ideas(lexicons)
         self.digest = self._ideas.digest
         self.names = self._ideas.names
-        self._width = -(-len(self.names) // 8)
-        self._store = _Store(self._width)
+        self._store = _Store()
         self._last: tuple[int, int, Words] | None = None
 
     def read(self, text: str, keys: list[int] | None = None) -> Words:
@@ -168,37 +162,25 @@ class WordReader:
             words = squeezed(text).split()
             fresh = len(set(words))
             if len(store.features) + fresh > _KEPT:
-                store = _Store(self._width, max(fresh, _KEPT))
+                store = _Store()
                 if fresh <= _KEPT:  # otherwise the text gets a store of its own
                     self._store = store
                 found = [-1] * len(words)
             found = [self._row(store, word) if row < 0 else row for row, word in zip(found, words, strict=True)]
-        rows = np.fromiter(found, dtype=np.int64, count=len(found))
-        starts = np.arange(0, len(found) or 1, BLOCK)
-        if not found:
-            return Words(store, rows, np.zeros((1, len(self.names))), starts, starts, np.zeros(1))
-        blocks = np.bitwise_or.reduceat(store.ideas[rows], starts, axis=0)
-        counts = np.full(len(starts), BLOCK, dtype=np.int64)
-        counts[-1] = len(found) - starts[-1]
-        if len(starts) > 1:
-            blocks, counts = blocks[:-1] | blocks[1:], counts[:-1] + counts[1:]
-        bits = np.unpackbits(blocks, axis=1, count=len(self.names), bitorder="little")
-        return Words(
-            store,
-            rows,
-            bits.astype(np.float64),
-            starts,
-            counts,
-            np.asarray((counts + DAMPING) ** -0.5, dtype=np.float64),
-        )
+        blocks = [found[start : start + BLOCK] for start in range(0, len(found), BLOCK)] or [[]]
+        ideas = [reduce(or_, map(store.ideas.__getitem__, block), 0) for block in blocks]
+        counts = list(map(len, blocks))
+        if len(blocks) > 1:
+            ideas = [first | second for first, second in pairwise(ideas)]
+            counts = [first + second for first, second in pairwise(counts)]
+        return Words(store, blocks, ideas, [(count + DAMPING) ** -0.5 for count in counts])
 
     def _row(self, store: _Store, word: str) -> int:
         key = hash(word)
         row = store.rows.get(key)
         if row is None:
             row = len(store.features)
-            for idea in self._ideas.of(word[:_LONGEST]):
-                store.ideas[row, idea // 8] |= 1 << idea % 8
+            store.ideas.append(reduce(or_, (1 << idea for idea in self._ideas.of(word[:_LONGEST])), 0))
             store.features.append(word_features(word))
             store.rows[key] = row
         return row
@@ -218,41 +200,66 @@ class WordModel:
     def __init__(self, reader: WordReader, words: Floats, ideas: Floats, pairs: Floats, bias: float) -> None:
         self._reader = reader
         self._words = words
-        self._ideas = ideas * IDEA
-        self._pairs = np.triu(pairs, 1) * PAIR
+        self._ideas: list[float] = (ideas * IDEA).tolist()
+        self._pairs: list[list[float]] = (np.triu(pairs, 1) * PAIR).tolist()
         self._bias = bias
         self._store: _Store | None = None
-        self._sums: Floats = np.zeros(0)
+        self._sums: list[float] = []
+        self._worth: dict[int, float] = {}
 
     def margins(self, words: Words) -> Floats:
         """Return the margin of each window."""
-        sums = np.add.reduceat(self._values(words.store)[words.rows], words.starts) if len(words.rows) else np.zeros(1)
-        if len(words.starts) > 1:
-            sums = sums[:-1] + sums[1:]
-        held = words.ideas
-        return np.asarray(sums * words.shares + ((held @ self._pairs + self._ideas) * held).sum(axis=1) + self._bias)
+        value = self._values(words.store).__getitem__
+        sums = [sum(map(value, block)) for block in words.blocks]
+        if len(sums) > 1:
+            sums = [first + second for first, second in pairwise(sums)]
+        worth = map(self._worth_of, words.ideas)
+        return np.array(
+            [total * share + held + self._bias for total, share, held in zip(sums, words.shares, worth, strict=True)]
+        )
 
     def reason(self, words: Words, window: int) -> str:
         """Return the ideas that weighed most; words are not named, for they are the caller's."""
-        held = np.flatnonzero(words.ideas[window])
-        weighed = [(float(self._ideas[one]), self._reader.names[one]) for one in held]
+        held, names = numbers(words.ideas[window]), self._reader.names
+        weighed = [(self._ideas[one], names[one]) for one in held]
         weighed += [
-            (float(self._pairs[one, two]), f"{self._reader.names[one]}+{self._reader.names[two]}")
+            (self._pairs[one][two], f"{names[one]}+{names[two]}")
             for at, one in enumerate(held)
             for two in held[at + 1 :]
         ]
         best = sorted(weighed, key=lambda one: (-one[0], one[1]))[:3]
         return " ".join(name for weight, name in best if weight > 0)
 
-    def _values(self, store: _Store) -> Floats:
+    def _worth_of(self, ideas: int) -> float:
+        """Return what ideas and their pairs weigh; kept, because most windows hold few and the same."""
+        worth = self._worth.get(ideas)
+        if worth is None:
+            held = numbers(ideas)
+            worth = sum(self._ideas[one] for one in held)
+            worth += sum(self._pairs[one][two] for at, one in enumerate(held) for two in held[at + 1 :])
+            if len(self._worth) >= _KEPT:
+                self._worth.clear()
+            self._worth[ideas] = worth
+        return worth
+
+    def _values(self, store: _Store) -> list[float]:
         """Return the sum of each word in a store."""
         if store is not self._store:
-            self._store, self._sums = store, np.zeros(0)
+            self._store, self._sums = store, []
         known, count = len(self._sums), len(store.features)
         if known < count:
-            fresh = [float(self._words[places] @ shares) for places, shares in store.features[known:count]]
-            self._sums = np.concatenate((self._sums, fresh))
+            self._sums += [float(self._words[places] @ shares) for places, shares in store.features[known:count]]
         return self._sums
+
+
+def numbers(bits: int) -> list[int]:
+    """Return which bits are set."""
+    found = []
+    while bits:
+        lowest = bits & -bits
+        found.append(lowest.bit_length() - 1)
+        bits ^= lowest
+    return found
 
 
 def window_spans(text: str) -> list[tuple[int, int]]:
