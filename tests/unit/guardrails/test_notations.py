@@ -35,6 +35,7 @@ def found(text: str) -> list[tuple[str, str]]:
         ("nata a Reggio nell'Emilia (provincia di RE) il 12.05.1981", "DATE_OF_BIRTH", "12.05.1981"),
         ("Geburtsdatum\n12.04.1969\nOrt", "DATE_OF_BIRTH", "12.04.1969"),
         ("the applicant, b. 27-May-1952, Ganja", "DATE_OF_BIRTH", "27-May-1952"),
+        ("Company: Lampen AG, contact Mara Lind, DOB 03.05.1977", "DATE_OF_BIRTH", "03.05.1977"),
         ("nato il 1° aprile 1955, residente", "DATE_OF_BIRTH", "1° aprile 1955"),
         ("Versicherter: Detlef Schimanowski, 8.8.1951. Entscheidung", "DATE_OF_BIRTH", "8.8.1951"),
         ("el fijo sigue siendo 91 123 45 08.", "PHONE", "91 123 45 08"),
@@ -53,6 +54,7 @@ def test_found_however_it_is_written(text: str, kind: str, words: str) -> None:
         "Lot 06 12 44 80 19 retiré de la vente",
         "The winning lottery numbers were 07 14 21 33 40 and bonus 02",
         "Insured event: storm in the harbour, 12.03.2024, roof lost",
+        "Notre coopérative est née le 1er octobre 1976 de la fusion de deux caves",
         "bypass=12345678 compass 87654321",
     ],
 )

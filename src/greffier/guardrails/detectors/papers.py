@@ -36,10 +36,13 @@ _NOT_PLATES = (
 
 def _birth(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     """Firms, festivals and republics are born too, and are no persons."""
-    person = not names(before(passage.text, start), _BORN_THINGS)
+    window = before(passage.text, start)
+    person = names(window, _OF_PERSONS) or not names(window, _BORN_THINGS)
     return (0.9 if person and bounded(passage.text, start, end) else 0.0), start, end
 
 
+_OF_PERSONS = ("dob", "d.o.b", "birth", "geburts", "geb.", "naissance", "nacimiento", "nascita", "geboorte", "ddn")
+"""Labels that no firm has; a verb ("founded", "born") may be said of one."""
 _BORN_THINGS = (
     "company", "firm ", "firma", "unternehmen", "bedrijf", "entreprise", "societe", "empresa", "azienda",
     "cooperativ",
