@@ -37,7 +37,7 @@ F = TypeVar("F")
 log = logging.getLogger(__name__)
 
 _PPM = 1_000_000
-_NOTED_ONLY = frozenset({"allow", "flag"})
+_NOTED_ONLY = frozenset({"", "allow", "flag"})
 Stage = Literal["input", "output"]
 Ending = Literal["answered", "denied", "failed", "cancelled"]
 
