@@ -26,7 +26,6 @@ from greffier.guardrails.detectors.learned.text import fold, read_sections
 from greffier.guardrails.detectors.learned.tokens import CAPITAL, LOWER_WORD, SPACE, hash_word, tokenize
 
 SECTIONS = tuple(read_sections(LEXICONS / "names.txt"))
-PLACE = SECTIONS.index("PLACE") + 1
 NAMES = Path(__file__).parent / "names"
 
 

@@ -6,7 +6,6 @@ author.
 """
 
 import json
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,6 +14,7 @@ import corpus
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from authored import TEXTS, authored
 from fitting import fit_bounded
 
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
@@ -26,8 +26,6 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Subject = Literal["toxicity", "disallowed"]
 
-TEXTS = Path(__file__).parent / "texts"
-HEAD = re.compile(r"\[(en|de|fr|es|it|nl) ([01]) (\w+)\]")
 KINDS: dict[Subject, tuple[str, str]] = {"toxicity": ("toxic", "fair"), "disallowed": ("disallowed", "allowed")}
 OTHER: dict[Subject, Subject] = {"toxicity": "disallowed", "disallowed": "toxicity"}
 NOT_LEARNED = ("target_indiv_nh", "target_group_nh")
@@ -69,16 +67,9 @@ class Row(NamedTuple):
     category: str
 
 
-def written(path: Path) -> list[Row]:
-    """Read a file of ``[language label kind]`` headings and texts, one a line."""
-    rows: list[Row] = []
-    lang, label, kind = "", 0, ""
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        if head := HEAD.fullmatch(line.strip()):
-            lang, label, kind = head[1], int(head[2]), head[3]
-        elif line.strip():
-            rows.append(Row(line.replace("\\n", "\n"), label, lang, path.stem, kind))
-    return rows
+def written(prefix: str) -> list[Row]:
+    """Texts of all authors on a subject; each file is a source."""
+    return [Row(row.text, row.label, row.lang, row.source, row.kind) for row in authored(prefix)]
 
 
 def rows_of(subject: Subject, data: Path) -> list[Row]:
@@ -95,10 +86,8 @@ def rows_of(subject: Subject, data: Path) -> list[Row]:
     synthetic = [*corpus.harm_texts(KINDS[subject])]
     synthetic += [text for text in corpus.attack_texts() if not text.label and text.context == "direct"]
     rows += [Row(text.text, text.label, text.lang, "own-synth", "synthetic") for text in synthetic]
-    for path in sorted(TEXTS.glob(f"{subject}_*.txt")):
-        rows += written(path)
-    for path in sorted(TEXTS.glob(f"{OTHER[subject]}_*.txt")):
-        rows += [row for row in written(path) if not row.label]
+    rows += written(f"{subject}_")
+    rows += [row for row in written(f"{OTHER[subject]}_") if not row.label]
     return rows
 
 

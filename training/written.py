@@ -3,47 +3,26 @@
 import random
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
+from authored import authored, context_of
 from corpus import LANGUAGES, NAMES, Phrases, Text
 
-TEXTS = Path(__file__).parent / "texts"
-_HEAD = re.compile(r"\[(en|de|fr|es|it|nl) ([01]) (\w+)\]")
 _HOSTS = ("post.example", "north-mail.example", "files.invalid", "kanzlei.example", "box.test", "collect.example")
 _USERS = ("office", "k.winter", "backup", "info", "m_rossi", "service22", "anna")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n")
 
 
-def groups(path: Path) -> Iterator[tuple[str, int, str, str]]:
-    """The texts of a file: language, label, kind, text."""
-    lang, label, kind = "", 0, ""
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        if head := _HEAD.fullmatch(line.strip()):
-            lang, label, kind = head[1], int(head[2]), head[3]
-        elif line.strip():
-            yield lang, label, kind, line.replace("\\n", "\n")
-
-
-def context_of(kind: str) -> str:
-    """Where a text of this kind comes from."""
-    if kind.startswith("doc_"):
-        return "document"
-    return "tool_output" if kind.startswith("tool_") else "direct"
-
-
 def whole_texts(subject: str = "injection") -> Iterator[Text]:
     """Texts as their authors wrote them; each file is a source."""
-    for path in sorted(TEXTS.glob(f"{subject}_*.txt")):
-        for lang, label, kind, text in groups(path):
-            yield Text(text, label, context_of(kind), path.stem, lang)
+    for row in authored(f"{subject}_"):
+        yield Text(row.text, row.label, context_of(row.kind), row.source, row.lang)
 
 
 def blocks() -> Phrases:
     """Building blocks by ``(language, label and kind)``."""
     found: Phrases = {}
-    for path in sorted((*TEXTS.glob("blocks_*.txt"), *TEXTS.glob("notes*.txt"))):
-        for lang, label, kind, text in groups(path):
-            found.setdefault((lang, f"{label} {kind}"), []).append(text)
+    for row in (*authored("blocks_"), *authored("notes")):
+        found.setdefault((row.lang, f"{row.label} {row.kind}"), []).append(row.text)
     return found
 
 

@@ -7,18 +7,20 @@ ending in ``_a`` have been read since by who mended the detectors, and no weight
 
 import argparse
 import asyncio
-import re
+import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "training"))
 
 import numpy as np
+from authored import authored, context_of
 from measure import auc, interval, recall_at, table
 
 from greffier.config.default_screen import default_screen
 from greffier.core.chat import ChatRequest
-from greffier.guardrails.check import Checker, Context
+from greffier.guardrails.check import Checker
 from greffier.guardrails.detectors.leak import Shingles
 from greffier.guardrails.engine import Engine
 from greffier.guardrails.ports import Passage
@@ -30,8 +32,6 @@ from greffier.guardrails.sieve import Sieve
 from greffier.guardrails.trial import Trials
 
 FOLDER = Path(__file__).parent / "blind"
-HEAD = re.compile(r"\[(en|de|fr|es|it|nl) ([01]) (\w+)\]")
-SPAN = re.compile(r"⟦([A-Z_]+):(.*?)⟧", re.DOTALL)
 TYPES = {
     "injection": frozenset({"prompt_injection", "jailbreak", "indirect_injection", "obfuscation", "prompt_extraction"}),
     "toxicity": frozenset({"toxicity"}),
@@ -42,44 +42,14 @@ NUMBERS = {"NATIONAL_ID": "NATIONAL_OR_TAX_ID", "TAX_ID": "NATIONAL_OR_TAX_ID"}
 RATES = {"injection": 0.01, "toxicity": 0.05, "disallowed": 0.05}
 
 
-class Blind(NamedTuple):
-    """A text, what kind it is of, and what it holds: (type, start, end) in code points."""
-
-    lang: str
-    label: int
-    kind: str
-    text: str
-    spans: tuple[tuple[str, int, int], ...]
-
-
-def texts(path: Path) -> Iterator[Blind]:
-    """The texts of a file."""
-    lang, label, kind = "", 0, ""
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        if head := HEAD.fullmatch(line.strip()):
-            lang, label, kind = head[1], int(head[2]), head[3]
-        elif line.strip():
-            yield _parsed(lang, label, kind, line.replace("\\n", "\n").replace("\u241f", ""))
-
-
-def _parsed(lang: str, label: int, kind: str, marked: str) -> Blind:
-    plain, spans, end = "", [], 0
-    for match in SPAN.finditer(marked):
-        plain += marked[end : match.start()]
-        spans.append((match[1], len(plain), len(plain) + len(match[2])))
-        plain += match[2]
-        end = match.end()
-    return Blind(lang, label, kind, plain + marked[end:], tuple(spans))
-
-
 def classified(path: Path, subject: str, *, show: bool) -> list[list[object]]:
     """Rows on texts that are to be found or not as a whole."""
     trials = Trials(Checker(Guard({"default": default_screen()})))
     types = TYPES[subject]
-    rows = list(texts(path))
+    rows = list(authored(path.stem, path.parent))
     score, stopped = [], []
     for row in rows:
-        verdict = asyncio.run(trials.judge(row.text, context=_context(row.kind)))
+        verdict = asyncio.run(trials.judge(row.text, context=context_of(row.kind)))
         score.append(verdict.score(types))
         found = any(f.type in types and f.score >= 0.5 for f in verdict.findings)
         stopped.append(verdict.stopped if subject == "injection" else found)
@@ -107,26 +77,20 @@ def classified(path: Path, subject: str, *, show: bool) -> list[list[object]]:
     ]
 
 
-def _context(kind: str) -> Context:
-    if kind.startswith("doc_"):
-        return "document"
-    return "tool_output" if kind.startswith("tool_") else "direct"
-
-
 def entities(path: Path, *, show: bool) -> list[list[object]]:
     """Rows on personal data and secrets: typed recall, precision, and clean texts flagged."""
     engine = Engine([make({}) for name, make in DETECTORS.items() if name != "topics"])
     only_secrets = path.stem.startswith("secrets")
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     clean, flagged = 0, 0
-    for row in texts(path):
+    for row in authored(path.stem, path.parent):
         found = [(f.type, f.start, f.end) for f in engine.measure(Passage(text=row.text)).findings if f.type.isupper()]
         if only_secrets:
             found = [item for item in found if item[0] == "SECRET"]
         found = [(NUMBERS.get(kind, kind), start, end) for kind, start, end in found]
         clean += int(not row.spans)
         flagged += int(not row.spans and bool(found))
-        for marked, start, end in row.spans:
+        for start, end, marked in row.spans:
             kind = NUMBERS.get(marked, marked)
             hit = any(k == kind and min(b, end) - max(a, start) >= (end - start) / 2 for k, a, b in found)
             tally[kind][0] += int(hit)
@@ -134,7 +98,7 @@ def entities(path: Path, *, show: bool) -> list[list[object]]:
             if show and not hit:
                 print(f"{path.stem} {row.lang} missed {kind} {row.text[start:end]!r} in {row.text!r}")
         for kind, start, end in found:
-            right = any(NUMBERS.get(k, k) == kind and start < b and end > a for k, a, b in row.spans)
+            right = any(NUMBERS.get(k, k) == kind and start < b and end > a for a, b, k in row.spans)
             tally[kind][2] += int(right)
             tally[kind][3] += 1
             if show and not right:
@@ -150,7 +114,7 @@ def leaks(path: Path, *, show: bool) -> list[list[object]]:
     """Rows on answers that give a known prompt away, or do not."""
     screen = Guard({"default": default_screen()}).screen("default")
     groups: dict[tuple[int, str], list[bool]] = defaultdict(list)
-    for row in texts(path):
+    for row in authored(path.stem, path.parent):
         prompt, answer = (part.strip() for part in row.text.split("⟦|⟧"))
         placed = Placed(ChatRequest(model="assistant", messages=()), canary="", shingles=Shingles(prompt))
         decided = Sieve(screen, "output", "limited", Pseudonyms(), placed).measure(answer, "output")

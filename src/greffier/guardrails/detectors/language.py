@@ -25,7 +25,6 @@ _FEWEST_LETTERS = 24
 _SCALE = 16.0
 _OVERLAP = 2.5  # triples overlap, so their evidence is counted less than once each
 _LAST_LATIN = 0x24F
-_COMBINING = (0x300, 0x36F)
 _NO_LANGUAGE = re2.compile(
     r"(?s)```.*?(?:```|$)|`[^`\n]{1,200}`|(?i:\b(?:https?://|www\.)\S+)|\S+@\S+|<[^<>\n]{1,300}>"
     r"|[\w.-]*[_/\\=(){}\[\]][\w./\\=(){}\[\]-]*|[\w-]*\d[\w-]*"
