@@ -99,6 +99,8 @@ class TestAnswers:
         assert "x-greffier-cost-micro" not in edited.headers  # not known when a stream begins
         denied = platform.chat(key, INJECTION)
         assert denied.headers["x-greffier-guardrails"] == "input:deny:prompt_injection"
+        refused = record(platform, denied.headers["x-request-id"])[-1]
+        assert {line["type"] for line in refused["guardrails"]} == {"prompt_injection"}  # and not how near others came
 
     @pytest.mark.parametrize("lie", ["[[count_one]]", "[[zero_usage]]"])
     @pytest.mark.parametrize("stream", [False, True])

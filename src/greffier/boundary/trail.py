@@ -122,10 +122,12 @@ class Trail:
             self.found(ruling.findings, "output" if point is Point.SCREEN_OUTPUT else "input")
 
     def found(self, findings: tuple[Finding, ...], stage: Stage) -> None:
-        """Note findings, counted by detector, type, rule and action."""
+        """Note findings that count, by detector, type, rule and action; how near others came is nobody's record."""
         counts: Counter[tuple[str, str, str, str]] = Counter()
         best: dict[tuple[str, str, str, str], float] = {}
         for finding in findings:
+            if not finding.counts:
+                continue
             key = (finding.detector, finding.type, finding.action, finding.rule)
             counts[key] += 1
             best[key] = max(best.get(key, 0.0), finding.score)

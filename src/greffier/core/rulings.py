@@ -8,6 +8,9 @@ from greffier.core.errors import REFUSALS, Code
 
 T = TypeVar("T")
 
+LIKELY = 0.5
+"""Score from which a detector says that it found something; below, it only says how near a text came."""
+
 
 class Finding(msgspec.Struct, frozen=True):
     """What a detector measured, without the text it measured.
@@ -35,6 +38,11 @@ class Finding(msgspec.Struct, frozen=True):
     where: str = "input"
     data_class: str = ""
     view: str = "raw"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is worth a record: somebody acted on it, or its detector means it."""
+        return bool(self.action) or self.score >= LIKELY
 
 
 class Allow(msgspec.Struct, Generic[T], frozen=True):

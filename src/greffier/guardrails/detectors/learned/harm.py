@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Final
 
-from greffier.core.rulings import Finding
+from greffier.core.rulings import LIKELY, Finding
 from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS
 from greffier.guardrails.detectors.learned.text import Floats
 from greffier.guardrails.detectors.learned.word_windows import NEAR, WordWindows, probability, runs
 from greffier.guardrails.detectors.learned.wording import Words, window_spans
 from greffier.guardrails.ports import Passage
 
-FLAG: Final = 0.5
+FLAG: Final = LIKELY
 """Score from which a text is taken for such a request; calibrated to five false positives in a hundred of the hardest
 texts: prevention, law, history, fiction, medicine and idioms, by authors the model did not know."""
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from greffier.core.rulings import Finding
+from greffier.core.rulings import LIKELY, Finding
 from greffier.guardrails.detectors.learned.attack_features import shared_features
 from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS
 from greffier.guardrails.detectors.learned.text import Floats
@@ -16,7 +16,7 @@ from greffier.guardrails.detectors.learned.word_windows import NEAR, WordWindows
 from greffier.guardrails.detectors.learned.wording import Words, window_spans
 from greffier.guardrails.ports import Passage
 
-FLAG: Final = 0.5
+FLAG: Final = LIKELY
 """Score from which a text is taken for toxic; calibrated to five false positives in a hundred of the hardest texts:
 anger at things, reports and condemnation of abuse, idioms, praise of groups, by authors the models did not know."""
 SHARE: Final = 1.4
