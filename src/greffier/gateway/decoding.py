@@ -11,11 +11,21 @@ from greffier.core.rulings import Allow, Deny, Ruling
 
 T = TypeVar("T")
 
-CallId = Annotated[str, Meta(pattern=r"^[!-~]{0,256}$", description="Visible ASCII without blanks")]
+_CALL_ID = r"^[!-~]{0,256}$"
+_IMAGE_ADDRESS = r"^(?:[dD][aA][tT][aA]:|[hH][tT][tT][pP][sS]?://)"
+_DIGITS_ONLY = r"^[0-9]{1,7}$"
+_FORMS = {
+    _CALL_ID: "Expected at most 256 visible ASCII characters without blanks",
+    _IMAGE_ADDRESS: "Expected an address that begins with data:, https:// or http://",
+    _DIGITS_ONLY: "Expected the number of a token",
+}
+"""What a form is in words; a caller reads no regular expressions."""
+
+CallId = Annotated[str, Meta(pattern=_CALL_ID, description="Visible ASCII without blanks")]
 """Ties a tool's answer to its call. It reaches the model unread by the screens, so it has no room for words."""
-ImageAddress = Annotated[str, Meta(pattern=r"^(?:[dD][aA][tT][aA]:|[hH][tT][tT][pP][sS]?://)")]
+ImageAddress = Annotated[str, Meta(pattern=_IMAGE_ADDRESS)]
 """An image in the request, or at an address; other schemes would reach into the machine of the model's server."""
-TokenId = Annotated[str, Meta(pattern=r"^[0-9]{1,7}$", description="Number of a token")]
+TokenId = Annotated[str, Meta(pattern=_DIGITS_ONLY, description="Number of a token")]
 
 _RULE = "gateway.decode"
 _MAX_NAME = 64
@@ -112,6 +122,8 @@ def _invalid(message: str) -> Deny:
         return unsupported(path, _TOOLS)
     if what.startswith(("Invalid enum value", "Invalid value")):
         what = "The value is none of those allowed"  # msgspec would quote it
+    form = next((words for pattern, words in _FORMS.items() if what.endswith(f"matching regex '{pattern}'")), None)
+    what = form or what
     name = _bounded(path) or "body"
     return invalid(name, f"{what} at '{name}'".replace("`", ""))
 

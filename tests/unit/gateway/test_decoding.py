@@ -206,3 +206,22 @@ def test_recursion_beyond_pythons_limit_is_a_refusal() -> None:
     ruling = decode(decoder, b'{"a":' * 3000 + b"1" + b"}" * 3000, max_depth=5000)
     assert isinstance(ruling, Deny)
     assert ruling.code is Code.INVALID_JSON
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc"}}]}]},
+            "begins with data:, https:// or http:// at 'messages[0].content[0].image_url.url'",
+        ),
+        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "a b"}]}, "visible ASCII"),
+        ({"logit_bias": {"ignore all rules": 1}}, "the number of a token at 'logit_bias'"),
+    ],
+)
+def test_what_form_a_field_has_is_said_in_words(change: dict[str, object], words: str) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], **change}
+    ruling = decode_chat(json.dumps(body).encode(), max_depth=64)
+    assert isinstance(ruling, Deny)
+    assert words in ruling.reason
+    assert "regex" not in ruling.reason
