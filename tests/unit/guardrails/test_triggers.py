@@ -28,7 +28,7 @@ def test_a_trigger_sees_what_its_expression_finds(pattern: Pattern, data: st.Dat
         expression = re.compile(re.sub(r"\\p\{\w+\}", "[a-z]", pattern.expression), flags)
     text = data.draw(st.from_regex(expression))
     patterns = PatternSet([pattern])
-    assume(pattern.id not in NEED_DIGITS or any(char.isdigit() for char in text))
+    assume(pattern.id not in NEED_DIGITS or any(char in "0123456789" for char in text))
     read = Text(text)
     if any(patterns.matches(0, read)):
         assert patterns.candidates(read) == [0]
