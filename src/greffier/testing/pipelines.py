@@ -226,8 +226,8 @@ async def _known(arrival: Arrival) -> bool:
 
 
 def last_text(request: ChatRequest) -> str:
-    """The text of the last turn."""
-    return _text(request.messages[-1])
+    """The text of the last turn; empty where nobody has said anything (a system prompt of no parts, and no turns)."""
+    return _text(request.messages[-1]) if request.messages else ""
 
 
 def _text(message: Message) -> str:
