@@ -1,9 +1,11 @@
 """Redis dies, hangs, comes back empty: requests go on within the stated bounds, and none waits long."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -203,3 +205,23 @@ async def test_an_outage_is_logged_once_and_without_the_password(
     assert len(mine) == 1
     assert "hunter2" not in caplog.text
     assert "hunter2" not in repr(state)
+
+
+async def test_closing_ends_where_the_driver_swallows_the_cancellation(server: RedisServer) -> None:
+    """Python 3.11's `wait_for` forgets a cancellation that comes together with the answer it waits for."""
+    state = ValkeyLimitState(server.url, SystemClock(), lease_ms=20)
+    await take(state, (account("requests", 10), 1))
+    asking, beat = asyncio.Event(), state._heartbeat
+
+    async def answered_when_cancelled(**arguments: Any) -> object:
+        if not state._closed:
+            asking.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return await beat(**arguments)
+
+    state._heartbeat = answered_when_cancelled  # type: ignore[assignment]
+    state._timeout_s = 3600.0  # the cancellation ends the wait, however slow the machine is
+    await asyncio.wait_for(asking.wait(), 60)
+    await asyncio.wait_for(state.close(), 60)
+    assert state._tender is None

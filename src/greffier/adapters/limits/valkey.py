@@ -86,6 +86,7 @@ class ValkeyLimitState:
         self._failures = 0
         self._rest_until = 0
         self._tender: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def reachable(self) -> bool:
@@ -141,6 +142,7 @@ class ValkeyLimitState:
 
     async def close(self) -> None:
         """Give back what is leased and unused, and disconnect."""
+        self._closed = True
         if self._tender is not None:
             self._tender.cancel()
             await asyncio.gather(self._tender, return_exceptions=True)
@@ -264,7 +266,9 @@ class ValkeyLimitState:
 
     async def _tend(self) -> None:
         """Give back leases that ran out and keep running requests' slots alive, while requests come and go."""
-        while True:
+        # The driver can swallow a cancellation that comes together with an answer (Python 3.11's `wait_for` does), so
+        # the loop looks for itself whether it is over; `close` would wait for ever.
+        while not self._closed:
             await asyncio.sleep(self._lease_ms / 1000)
             self._open.expire(self._now_ms(), self._free)
             if not self._resting():
