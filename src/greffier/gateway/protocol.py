@@ -9,6 +9,7 @@ import asyncio
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from greffier.core.errors import Code
@@ -24,6 +25,9 @@ _MALFORMED = Deny(Code.INVALID_REQUEST, _RULE, "The bytes received are not an HT
 _TOO_LARGE = Deny(
     Code.INVALID_REQUEST, _RULE, f"Request line and headers exceed {MAX_HEAD_BYTES} bytes", "Send fewer headers."
 )
+
+
+_CHUNKED_SINCE = "1.1"
 
 
 class _HeadTooLarge(Exception):  # noqa: N818 - a signal to ourselves through the parser's callbacks
@@ -84,6 +88,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._in_head = False
         self._stop_head_timer()
         super().on_headers_complete()
+        if self.scope["http_version"] != _CHUNKED_SINCE:
+            _end_with_the_connection(self.cycle)
 
     def on_message_complete(self) -> None:
         """A request is complete; what follows is another's head."""
@@ -106,12 +112,16 @@ class GatewayProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_too_slow)
 
     def _refuse(self, ruling: Deny) -> None:
-        """Answer what never became a request, and close. An answer under way is cut off instead of mixed up."""
+        """Answer what never became a whole request, and close. An answer under way is cut off instead of mixed up."""
         self._stop_head_timer()
         if self.transport.is_closing():
             return
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
+        broken_off = cycle is not None and cycle.more_body and not cycle.response_started and not self.pipeline
+        if cycle is not None and broken_off:  # its body cannot be read on, so the application has nobody to answer
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if cycle is None or cycle.response_complete or broken_off:
             request_id = new_id("req")
             rendered = render("problem", ruling, request_id)
             headers = [
@@ -128,6 +138,22 @@ class GatewayProtocol(HttpToolsProtocol):
 def with_head_timeout(seconds: float) -> type[GatewayProtocol]:
     """The protocol class for ``uvicorn.Config(http=...)``, with this much time for a request's head."""
     return type("GatewayProtocol", (GatewayProtocol,), {"head_timeout_s": seconds})
+
+
+def _end_with_the_connection(cycle: RequestResponseCycle) -> None:
+    """Send an answer of unknown length as it is, without chunks: HTTP/1.0 has none (RFC 9112 section 6.1).
+
+    uvicorn would frame it in chunks whatever the caller's version. It closes the connection after it as it is.
+    """
+    send = cycle.send
+
+    async def send_bare(message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.body":
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    cycle.chunked_encoding = False
+    cycle.send = send_bare  # type: ignore[method-assign]
 
 
 def _without_upgrade(data: bytes) -> bytes:

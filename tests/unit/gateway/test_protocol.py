@@ -137,3 +137,27 @@ async def test_requests_on_one_connection_are_answered_in_order() -> None:
         answer = await talk(port, one + two)
         assert answer.count(b"HTTP/1.1 200") == 2
         assert answer.index(b"please upgrade me") < answer.index(b"second in a row")
+
+
+async def test_an_old_caller_gets_a_stream_without_chunks() -> None:
+    body = BODY[:-1] + b',"stream":true}'
+    head = HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"content-length: %d\r\n\r\n"
+    async with listening() as port:
+        head_of, _, stream = (await talk(port, head % len(body) + body)).partition(b"\r\n\r\n")
+        assert head_of.startswith(b"HTTP/1.1 200")
+        assert b"transfer-encoding" not in head_of
+        assert stream.startswith(b"data: {")
+        assert stream.endswith(b"data: [DONE]\n\n")
+        whole = await talk(port, head % len(BODY) + BODY)
+        assert b"content-length: " in whole
+        assert whole.endswith(b"}")
+
+
+@pytest.mark.parametrize("body", [b"5\r\n{}\r\n0\r\n\r\n", b"-5\r\n{}", b"F" * 17 + b"\r\n{}"])
+async def test_a_body_in_chunks_that_are_none_is_refused_and_not_just_dropped(body: bytes) -> None:
+    async with listening() as port:
+        for pieces in (
+            (HEAD + b"transfer-encoding: chunked\r\n\r\n" + body,),
+            (HEAD + b"transfer-encoding: chunked\r\n\r\n", body),
+        ):
+            assert problem_in(await talk(port, *pieces, pause_s=0.01)) == (400, "invalid_request")
