@@ -105,6 +105,7 @@ USER = {"role": "user", "content": "hi"}
         ({"messages": [USER], "top_k": 3}, Code.UNSUPPORTED_PARAMETER, "top_k"),
         ({"messages": [USER], "store": True}, Code.UNSUPPORTED_PARAMETER, "store"),
         ({"messages": [USER], "metadata": {"a": "b"}}, Code.UNSUPPORTED_PARAMETER, "metadata"),
+        ({"messages": [USER], "web_search_options": {}}, Code.UNSUPPORTED_PARAMETER, "web_search_options"),
         ({"messages": [USER], "functions": [{}]}, Code.UNSUPPORTED_PARAMETER, "functions"),
         ({"messages": [USER], "modalities": ["audio"]}, Code.UNSUPPORTED_PARAMETER, "modalities"),
         ({"messages": [{**USER, "secret": 1}]}, Code.UNSUPPORTED_PARAMETER, "messages[0].secret"),

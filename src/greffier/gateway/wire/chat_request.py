@@ -229,6 +229,8 @@ def _refused(wire: WireChat) -> Deny | None:
     if any(_refused_values(wire)):
         name = next(name for name in _REFUSED if getattr(wire, name))
         return unsupported(name, _REFUSED[name])
+    if wire.web_search_options is not None:  # an empty object is how OpenAI's search is switched on
+        return unsupported("web_search_options", _REFUSED["web_search_options"])
     if wire.store:
         return unsupported("store", "Send 'store: false'; the gateway keeps the records itself.")
     if wire.modalities not in (None, ("text",)):
