@@ -44,7 +44,7 @@ def read_workspace(root: Path) -> tuple[dict[str, list[SourceFile]], list[Proble
     budget = _Budget()
     if not root.is_dir():
         return found, [
-            _problem("workspace_missing", ".", f"There is no folder {root.name}.", "Run 'greffier init DIR' first.")
+            _problem("workspace_missing", ".", f"There is no folder {root}.", "Run 'greffier init DIR' first.")
         ]
     try:
         problems.extend(_lookalikes(root))

@@ -559,7 +559,8 @@ def test_other_files_are_left_alone(demo: Path, name: str) -> None:
 
 
 def test_no_folder_and_no_settings(tmp_path: Path) -> None:
-    assert [p.code for p in check_workspace(tmp_path / "missing")] == ["workspace_missing"]
+    (problem,) = check_workspace(tmp_path / "missing")
+    assert (problem.code, problem.message) == ("workspace_missing", f"There is no folder {tmp_path}/missing.")
     assert [p.code for p in check_workspace(tmp_path)] == ["settings_missing"]
     (tmp_path / "greffier.yml").write_text("schema: 1")
     assert [p.code for p in check_workspace(tmp_path)] == ["lookalike"]
