@@ -6,6 +6,7 @@ The first ones are forked early (`greffier.app.early`), those that follow a deat
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -44,6 +45,8 @@ from greffier.telemetry.sharing import FOLDER, share
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S = 75
+_LAST_WORDS_S = 2
+"""Time for callers to be told that their answer ends here, before uvicorn cuts them off without a word."""
 _PARENT, _NUMBER, _WORKERS = "GREFFIER_PARENT", "GREFFIER_WORKER", "GREFFIER_WORKERS"
 _BAD_CONFIGURATION = 3  # the exit codes of the command line
 _UNAVAILABLE = 4
@@ -73,7 +76,7 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
         proxy_headers=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(bounds.drain_timeout_s),
+        timeout_graceful_shutdown=math.ceil(bounds.drain_timeout_s) + _LAST_WORDS_S,
     )
 
     loop = asyncio.get_running_loop()
@@ -88,6 +91,7 @@ async def serve(workspace: Path, listener: socket.socket, ready: int, number: in
 
     def stop() -> None:
         door.drain()
+        loop.call_later(bounds.drain_timeout_s, door.app.give_up)
         server.should_exit = True
 
     for number_ in (signal.SIGTERM, signal.SIGINT):

@@ -283,8 +283,8 @@ async def enforce(trail: Trail, point: Point, asked: Awaitable[Ruling[T]]) -> T:
     ruling: Ruling[T]
     try:
         ruling = await asked
-    except asyncio.CancelledError:
-        trail.ruled(point, _GONE, (time.perf_counter_ns() - began) // 1000)
+    except asyncio.CancelledError as error:
+        trail.ruled(point, reason_of(error), (time.perf_counter_ns() - began) // 1000)
         raise
     except Exception as error:  # noqa: BLE001 - a stage that raises has refused, whatever it raised
         ruling = _unavailable(point, error)
@@ -326,6 +326,12 @@ def enforce_fragment(trail: Trail, feed: Callable[[F], Ruling[T]], fragment: F) 
 
 
 _GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connection.")
+
+
+def reason_of(error: BaseException | None) -> Deny:
+    """Why a request was cancelled: what the cancellation says, else the caller left."""
+    why = error.args[0] if error is not None and error.args else None
+    return why if isinstance(why, Deny) else _GONE
 
 
 def _unavailable(point: Point, error: Exception) -> Deny:

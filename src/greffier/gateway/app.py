@@ -26,6 +26,12 @@ _RULE = "gateway.route"
 _ANTHROPIC = "/v1/messages"
 _KEPT_ELSEWHERE = ("/v1/responses/", "/v1/chat/completions/", "/v1/conversations")
 _RETRY_AFTER_S = 1.0
+_OUT_OF_TIME = Deny(
+    Code.DRAINING,
+    "gateway.drain",
+    "The worker had to stop before the answer was complete",
+    retry_after_s=_RETRY_AFTER_S,
+)
 
 OnFault = Callable[[str, BaseException], None]
 OnAnswer = Callable[[str, int, float], None]
@@ -67,7 +73,7 @@ class GatewayApp:
         self._on_fault = on_fault
         self._on_answer = on_answer
         self._draining = False
-        self._in_flight = 0
+        self._exchanges: set[Exchange] = set()
         self._turns = Turns()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -75,7 +81,7 @@ class GatewayApp:
     @property
     def in_flight(self) -> int:
         """Requests being answered."""
-        return self._in_flight
+        return len(self._exchanges)
 
     def swap(self, pipelines: Pipelines) -> None:
         """Serve new requests under another snapshot; those in flight keep theirs."""
@@ -84,6 +90,11 @@ class GatewayApp:
     def drain(self) -> None:
         """Refuse new requests with ``DRAINING`` and close connections after their answer; health paths still answer."""
         self._draining = True
+
+    def give_up(self) -> None:
+        """End what is in flight: the time to drain is over. Callers are told, streams with a last frame."""
+        for exchange in tuple(self._exchanges):
+            exchange.give_up(_OUT_OF_TIME)
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until no request is in flight; say whether that came true in time."""
@@ -131,7 +142,7 @@ class GatewayApp:
             closing=self._draining,
             known=self._pipelines.known,
         )
-        self._in_flight += 1
+        self._exchanges.add(exchange)
         self._idle.clear()
         try:
             problem = headers if isinstance(headers, Deny) else self._not_now()
@@ -142,8 +153,8 @@ class GatewayApp:
                 await exchange.refuse(problem)
         finally:
             exchange.close()
-            self._in_flight -= 1
-            if not self._in_flight:
+            self._exchanges.discard(exchange)
+            if not self._exchanges:
                 self._idle.set()
             if self._on_answer is not None:
                 name = path if route is not None else "unmatched"
@@ -152,7 +163,7 @@ class GatewayApp:
     def _not_now(self) -> Deny | None:
         if self._draining:
             return Deny(Code.DRAINING, "gateway.drain", "The worker is shutting down", retry_after_s=_RETRY_AFTER_S)
-        if self._in_flight > self._bounds.max_concurrent_requests:
+        if len(self._exchanges) > self._bounds.max_concurrent_requests:
             return Deny(
                 Code.OVERLOADED, "gateway.capacity", "Too many requests are in flight", retry_after_s=_RETRY_AFTER_S
             )
@@ -186,15 +197,19 @@ class GatewayApp:
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-            if not exchange.status and why.code is not Code.CANCELLED:
-                await exchange.refuse(why)
+            if why.code is not Code.CANCELLED:  # else nobody is listening
+                await _break_off(exchange, why)
         except Exception as error:  # noqa: BLE001 - the last line: reported, and answered as INTERNAL_ERROR
             self._on_fault(exchange.request_id, error)
-            fault = Deny(Code.INTERNAL_ERROR, "gateway.fault", "The gateway failed")
-            if not exchange.status:
-                await exchange.refuse(fault)
-            elif exchange.writer is not None:
-                await exchange.write(exchange.writer.fail(fault), last=True)
+            await _break_off(exchange, Deny(Code.INTERNAL_ERROR, "gateway.fault", "The gateway failed"))
+
+
+async def _break_off(exchange: Exchange, why: Deny) -> None:
+    """Tell the caller why there is no answer, or why a stream ends in its middle."""
+    if not exchange.status:
+        await exchange.refuse(why)
+    elif exchange.writer is not None:
+        await exchange.write(exchange.writer.fail(why), last=True)
 
 
 _NAMED = ((MODEL_PREFIX, get_model), (REVIEW_PREFIX, review_status))

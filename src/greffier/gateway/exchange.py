@@ -212,6 +212,10 @@ class Exchange:
         """Give the request up: nobody is listening."""
         self._interrupt(self._gone())
 
+    def give_up(self, why: Deny) -> None:
+        """Give the request up for a reason of ours; the caller is told."""
+        self._interrupt(why)
+
     def _gone(self) -> Deny:
         return Deny(Code.CANCELLED, "gateway.disconnect", "The caller closed the connection")
 
@@ -219,7 +223,7 @@ class Exchange:
         if self.interruption is None:
             self.interruption = why
             if self._task is not None:
-                self._task.cancel()
+                self._task.cancel(None if why.code is Code.CANCELLED else why)  # the record tells a reason of ours
 
     def close(self) -> None:
         """Stop watching. After this nothing of the exchange cancels the task."""

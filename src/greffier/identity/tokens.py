@@ -177,6 +177,7 @@ async def _check_signature(jws: Jws, settings: IssuerSettings, ring: KeyRing) ->
             Code.IDENTITY_UNAVAILABLE,
             "identity.token.unavailable",
             f"the token cannot be checked: {error}",
+            "Try again in a few seconds; if it lasts, tell the operator.",
             retry_after_s=5.0,
         )
     if key is None:

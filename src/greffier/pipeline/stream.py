@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import msgspec
 
 from greffier.boundary.points import Point
-from greffier.boundary.trail import Answered, enforce_fragment, enforce_now
+from greffier.boundary.trail import Answered, enforce_fragment, enforce_now, reason_of
 from greffier.core.chat import ChatChunk, ChatRequest, Usage
 from greffier.core.context import Grant
 from greffier.core.errors import Code
@@ -147,8 +147,8 @@ class StreamRelease:
         except Refused as refused:
             for last_one in await self._stopped(refused):
                 yield self._ours(last_one)
-        except (asyncio.CancelledError, GeneratorExit):
-            await self._abandoned()
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            await self._abandoned(error)
             raise
         finally:
             await _close(opened.rest)
@@ -163,6 +163,7 @@ class StreamRelease:
         Raises:
             Refused: The stream ends in an error.
         """
+        self._visit.trail.upstream_us += self._tally.upstream_us()
         told = await self._refused(refused)
         unfinished = sorted(self._tally.unfinished)
         if not unfinished or not self._screen.finishes_blocked or refused.ruling.code is not Code.OUTPUT_BLOCKED:
@@ -174,9 +175,11 @@ class StreamRelease:
         self._visit.used = self._tally.answered()
         return await self._visit.refused(refused)
 
-    async def _abandoned(self) -> None:
-        self._visit.used = self._tally.answered()
-        await self._visit.abandoned()
+    async def _abandoned(self, error: BaseException | None = None) -> None:
+        visit = self._visit
+        visit.used = self._tally.answered()
+        visit.trail.upstream_us += self._tally.upstream_us()
+        await visit.abandoned(reason_of(error))
 
     def _ours(self, chunk: ChatChunk) -> ChatChunk:
         """Under our identifier and the model name the caller asked for; which server answered is in the headers."""

@@ -6,7 +6,7 @@ from types import TracebackType
 import msgspec
 
 from greffier.boundary.points import Point
-from greffier.boundary.trail import Answered, Ending, Evidence, Trail, enforce, enforce_now
+from greffier.boundary.trail import Answered, Ending, Evidence, Trail, enforce, enforce_now, reason_of
 from greffier.core.context import Arrival, Ask, Grant, RequestContext
 from greffier.core.errors import REFUSALS, Code
 from greffier.core.rulings import Deny, Refused
@@ -15,8 +15,6 @@ from greffier.limits.service import Limits, Need, Reservation, Spent
 from greffier.pipeline.facts import grant_facts
 from greffier.pipeline.freshness import EXPIRED, Expiry
 from greffier.policy.decide import PolicyDecisionPoint
-
-GONE = Deny(Code.CANCELLED, "builtin:caller-gone", "The caller closed the connection.")
 
 NOT_ANSWERED = Answered()
 """What the record says where no model was called: nothing used, nothing spent."""
@@ -101,13 +99,13 @@ class Visit:
                 refused = unrecorded
         return Refused(refused.ruling, (*self.headers(), *refused.headers))
 
-    async def abandoned(self) -> None:
-        """Settle and record that the caller hung up; what had been generated until then is paid for."""
+    async def abandoned(self, why: Deny) -> None:
+        """Settle and record why nobody waits for the rest; what had been generated until then is paid for."""
         if self._over:
             return
         self._over = True
         try:
-            await self._close("cancelled", GONE)
+            await self._close("cancelled", why)
         except Refused:
             return  # logged by the trail; there is nobody left to tell
 
@@ -151,7 +149,7 @@ class Visiting:
         if isinstance(error, Refused):
             raise await self._visit.refused(error) from error
         if isinstance(error, asyncio.CancelledError):
-            await self._visit.abandoned()
+            await self._visit.abandoned(reason_of(error))
 
 
 class Entrance(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Start, stop, reload: nothing in flight is lost, and what cannot be done is said plainly."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -38,6 +39,26 @@ def test_a_long_answer_is_finished_after_sigterm(make: Make, issued: str) -> Non
     assert platform.stop() == 0
     thread.join()
     assert answers[0].frames[-1] == "[DONE]"
+
+
+def test_an_answer_that_is_too_long_to_wait_for_ends_with_an_error(make: Make, issued: str) -> None:
+    platform = make()
+    settings = platform.workspace / "greffier.yaml"
+    settings.write_text(settings.read_text().replace("drain_timeout_s: 10", "drain_timeout_s: 0.5"))
+    models = platform.workspace / "models" / "models.yaml"
+    models.write_text(re.sub(r'"(first_token|total)_s": \d', r'"\1_s": 60', models.read_text()))
+    platform.start()
+    answers = []
+    content = "[[chunks=4000]] [[gap=80]] hello"
+    thread = threading.Thread(target=lambda: answers.append(platform.chat(issued, content, stream=True)))
+    thread.start()
+    eventually(lambda: platform.request("GET", "/healthz").json["in_flight"] == 1)
+    assert platform.stop() == 0
+    thread.join()
+    assert answers[0].frames[-1]["error"]["code"] == "draining"
+    record = platform.records(answers[0].headers["x-request-id"])[-1]
+    assert (record["outcome"], record["code"], record["rule"]) == ("cancelled", "draining", "gateway.drain")
+    assert "Exception" not in platform.log.read_text()
 
 
 def test_sighup_reloads_and_acts_are_on_record(make: Make) -> None:

@@ -103,7 +103,9 @@ def test_a_caller_who_hangs_up_in_mid_stream_stops_the_model_and_pays_for_what_i
     eventually(lambda: asked.aborted)
     eventually(lambda: len(platform.records(request_id)) == 2)
     record = outcome(platform, request_id)
-    assert record["outcome"] == "cancelled"
+    assert (record["outcome"], record["rule"]) == ("cancelled", "builtin:caller-gone")
+    waited = platform.records(request_id)[-1]["latency_us"] - platform.records(request_id)[-1]["overhead_us"]
+    assert waited > 90_000, "waiting for the model's words is no work of ours"
     tokens = record["output_tokens"]
     assert isinstance(tokens, int)
     assert 5 <= tokens < 400

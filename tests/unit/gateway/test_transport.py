@@ -309,6 +309,22 @@ async def test_draining_finishes_what_runs_and_refuses_the_rest(app: GatewayApp,
     assert await app.drained(1)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_when_the_time_to_drain_is_over_callers_are_told(
+    app: GatewayApp, chat: ScriptedChat, stream: bool
+) -> None:
+    caller = Caller(app, "POST", CHAT, headers=AUTH, parts=[encode(say("!hang", stream=stream))])
+    running = asyncio.create_task(caller.run())
+    await (caller.wrote if stream else chat.asked).wait()
+    app.drain()
+    app.give_up()
+    reply = await asyncio.wait_for(running, 5)
+    assert (reply.status, reply.complete) == (200 if stream else 503, True)
+    assert b'"code":"draining"' in reply.body
+    assert b"[DONE]" not in reply.body
+    assert (chat.abandoned, app.in_flight) == (1, 0)
+
+
 async def test_a_fault_is_reported_and_told_without_its_message(chat: ScriptedChat) -> None:
     faults: list[tuple[str, BaseException]] = []
     app = GatewayApp(
