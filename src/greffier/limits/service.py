@@ -207,6 +207,10 @@ def _refusal(shortage: Shortage, amount: int) -> Deny:
         reason = f"{need}, more than the {what} ever allows."
         remedy = "Send a smaller request or lower max_tokens; waiting does not help."
         return Deny(_CODES[account.kind], account.rule, reason, remedy, final=True)
+    if account.kind == "spend":
+        reason = f"The request may cost more than is left of the {what}."
+        remedy = "Lower max_tokens or send less text; else wait for the next period, or ask the operator for more."
+        return Deny(_CODES[account.kind], account.rule, reason, remedy, retry_after_s=shortage.retry_after_ms / 1000)
     return Deny(
         _CODES[account.kind],
         account.rule,

@@ -98,6 +98,7 @@ async def test_a_wider_scope_is_never_skipped_because_a_narrower_one_has_room() 
     await bench.take(cost=micro("1"))
     refusal = await bench.refused(cost=1)
     assert (refusal.code, refusal.rule) == (Code.BUDGET_EXCEEDED, "limit:tenant:spend_per_month")
+    assert "Lower max_tokens" in refusal.remedy
 
 
 async def test_an_unknown_price_is_refused_or_takes_the_ceiling_and_is_never_zero() -> None:
