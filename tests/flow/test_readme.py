@@ -4,7 +4,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +67,16 @@ def test_the_readme_shows_what_happens(session: tuple[int, str, Path]) -> None:
     assert "CREDIT_CARD" in done.stdout
     assert "guardrail_blocked" in done.stderr
     assert "4111" not in done.stdout
+
+
+def test_a_second_up_that_cannot_start_leaves_the_first_its_key(session: tuple[int, str, Path]) -> None:
+    port, key, workspace = session
+    line = [sys.executable, "-m", "greffier.cli.main", "up", "--workspace", str(workspace), "--port", str(port)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "cannot listen" in done.stderr) == (4, True), done.stderr
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models", headers={"x-api-key": key})
+    with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - loopback
+        assert answer.status == 200
 
 
 def test_every_page_the_readme_links_to_is_there() -> None:

@@ -19,6 +19,7 @@ from greffier.config.paths import WorkspacePaths
 from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
 from greffier.identity.keys import issue_key
+from greffier.policy.settings import UseCaseSettings
 from greffier.telemetry.logs import configure_logs
 
 app = typer.Typer()
@@ -48,7 +49,9 @@ def up(
     configure_logs("warning", "text")
     announce_mode(snapshot)
     paths = WorkspacePaths(workspace.resolve())
-    key = _fresh_key(paths, snapshot)
+    use_case = next((u for u in snapshot.use_cases.values() if u.status == "approved"), None)
+    if use_case is None:
+        fail("the workspace has no approved use case", "Approve one in use_cases/.", code=Exit.CONFIG)
     options = ServeOptions(workspace=workspace.resolve(), host=host, port=port, workers=workers)
 
     async def run(launched: Launch) -> None:
@@ -56,7 +59,8 @@ def up(
         serving = asyncio.create_task(supervise(options, snapshot, launched, started))
         waiting = asyncio.create_task(started.wait())
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if started.is_set():
+        if started.is_set():  # not before: an attempt that fails must not take the running one's key away
+            key = await asyncio.to_thread(_fresh_key, paths, use_case)
             _welcome((paths.run / "address").read_text().strip(), key, workspace, snapshot)
         waiting.cancel()
         await serving
@@ -67,12 +71,8 @@ def up(
         fail(str(error), error.remedy, code=Exit.UNAVAILABLE)
 
 
-def _fresh_key(paths: WorkspacePaths, snapshot: Snapshot) -> str:
-    """Issue a key for the first approved use case, and withdraw the one issued by the last ``up``."""
-    use_case = next((u for u in snapshot.use_cases.values() if u.status == "approved"), None)
-    if use_case is None:
-        fail("the workspace has no approved use case", "Approve one in use_cases/.", code=Exit.CONFIG)
-    paths.ensure()
+def _fresh_key(paths: WorkspacePaths, use_case: UseCaseSettings) -> str:
+    """Issue a key for the use case, and withdraw the one issued by the last ``up``."""
     now = SystemClock().wall_ms()
     issued = issue_key(
         tenant=use_case.tenant,
