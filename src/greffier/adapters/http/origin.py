@@ -13,6 +13,7 @@ from greffier.adapters.http.faults import Fault, HttpError
 _PORTS = {"http": 80, "https": 443}
 # Metadata services that do not live on link-local addresses: Alibaba Cloud, AWS over IPv6, Oracle Cloud.
 _METADATA = frozenset({"100.100.100.200", "fd00:ec2::254", "192.0.0.192"})
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class BadUrl(ValueError):  # noqa: N818 - named for the condition
@@ -108,9 +109,16 @@ def is_forbidden(address: str) -> bool:
     classic server-side request forgery (OWASP API7:2023).
     """
     ip = ipaddress.ip_address(address.split("%", 1)[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = _wrapped(ip) or ip
     return ip.is_link_local or ip.is_multicast or ip.is_unspecified or str(ip) in _METADATA
+
+
+def _wrapped(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to: mapped, 6to4 (RFC 3056) or through NAT64 (RFC 6052)."""
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour
 
 
 async def resolve(host: str, port: int) -> list[str]:
