@@ -193,7 +193,7 @@ REFUSALS: dict[Code, Refusal] = {
         503, "Evidence cannot be written, so nothing is answered; try again.", retry=True
     ),
     Code.SNAPSHOT_EXPIRED: _refusal(
-        503, "The configuration in force is too old; the operator must restore it.", retry=True
+        503, "The operator must put a signed, valid configuration in force; see 'greffier doctor'.", retry=True
     ),
     Code.CLOCK_UNSYNCHRONISED: _refusal(
         503, "The operator must synchronise the machine's clock (NTP); see 'greffier doctor'.", retry=True
