@@ -64,7 +64,7 @@ _STATUSES: dict[int, Meaning] = {
     401: Meaning(Code.UPSTREAM_AUTHENTICATION, Then.RETRY, "it refused our secret"),
     402: Meaning(Code.UPSTREAM_AUTHENTICATION, Then.RETRY, "it asks for payment"),
     403: Meaning(Code.UPSTREAM_AUTHENTICATION, Then.RETRY, "it does not permit us this"),
-    404: Meaning(Code.UPSTREAM_REJECTED, Then.RETRY, "it does not know the model or the path"),
+    404: Meaning(Code.UPSTREAM_MALFORMED, Then.RETRY, "it does not know the model or the path"),
     408: Meaning(Code.UPSTREAM_TIMEOUT, Then.RETRY, "it ran out of time"),
     409: Meaning(Code.UPSTREAM_UNAVAILABLE, Then.RETRY, "it reported a conflict"),
     425: Meaning(Code.UPSTREAM_UNAVAILABLE, Then.RETRY, "it is not ready"),
@@ -177,7 +177,7 @@ def _build(meaning: Meaning, detail: str, *, status: int | None = None, after: f
     retryable, blamed = meaning.then.value
     return ProviderError(
         meaning.code,
-        f"The model's server did not answer: {meaning.reason}{detail}.",
+        f"The call to the model's server failed: {meaning.reason}{detail}.",
         retryable=retryable,
         counts_against_health=blamed,
         upstream_status=status,

@@ -39,7 +39,7 @@ FAULTS: list[Fault] = [
     Fault(Script(status=400, code="context_length_exceeded"), Code.CONTEXT_LENGTH_EXCEEDED, False, False),
     Fault(Script(status=401), Code.UPSTREAM_AUTHENTICATION, True, True),
     Fault(Script(status=403), Code.UPSTREAM_AUTHENTICATION, True, True),
-    Fault(Script(status=404), Code.UPSTREAM_REJECTED, True, True),
+    Fault(Script(status=404), Code.UPSTREAM_MALFORMED, True, True),
     Fault(Script(status=422), Code.UPSTREAM_REJECTED, False, False),
     Fault(Script(status=429), Code.UPSTREAM_RATE_LIMITED, True, True),
     Fault(Script(status=500), Code.UPSTREAM_UNAVAILABLE, True, True),
