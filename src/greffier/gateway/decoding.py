@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from greffier.core.errors import Code
 from greffier.core.rulings import Allow, Deny, Ruling
+from greffier.gateway.allowed_values import allowed_values
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, max_depth: int) -> 
     try:
         return Allow(decoder.decode(body), _RULE)
     except msgspec.ValidationError as error:
-        return _invalid(str(error))
+        return _invalid(str(error), decoder.type)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _malformed("The body is not valid JSON" + _place(str(error)))
     except RecursionError:
@@ -107,7 +108,7 @@ def _malformed(reason: str) -> Deny:
     return Deny(Code.INVALID_JSON, _RULE, reason)
 
 
-def _invalid(message: str) -> Deny:
+def _invalid(message: str, body: Any) -> Deny:
     """Translate msgspec's message; its form is ``WHAT - at `$.path` ``, pinned by tests."""
     what, _, where = message.partition(" - at `")
     path = where.rstrip("`").removeprefix("key` in `").removeprefix("$").removeprefix(".")
@@ -121,7 +122,8 @@ def _invalid(message: str) -> Deny:
     if path.startswith("tools[") and path.endswith("].type"):
         return unsupported(path, _TOOLS)
     if what.startswith(("Invalid enum value", "Invalid value")):
-        what = "The value is none of those allowed"  # msgspec would quote it
+        allowed = allowed_values(body, path)  # msgspec would quote what was sent
+        what = f"Expected one of {', '.join(allowed)}" if allowed else "The value is none of those allowed"
     form = next((words for pattern, words in _FORMS.items() if what.endswith(f"matching regex '{pattern}'")), None)
     what = form or what
     name = _bounded(path) or "body"

@@ -1,6 +1,7 @@
 """What a body may look like, and what its sender is told when it does not."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from greffier.core.rulings import Allow, Deny
 from greffier.gateway.decoding import decode, depth_exceeds
 from greffier.gateway.wire.chat_request import decode_chat
 from greffier.gateway.wire.messages_request import decode_messages
+from greffier.gateway.wire.responses_request import decode_responses
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -121,6 +123,30 @@ def test_each_mistake_is_named(body: bytes | dict[str, object], code: Code, para
     ruling = decode_chat(raw, max_depth=64)
     assert isinstance(ruling, Deny)
     assert (ruling.code, ruling.param) == (code, param)
+
+
+@pytest.mark.parametrize(
+    ("decode", "body", "said"),
+    [
+        (
+            decode_chat,
+            {"messages": [{"role": "wizard", "content": "x"}]},
+            "Expected one of assistant, developer, function, system, tool, user at 'messages[0].role'",
+        ),
+        (
+            decode_chat,
+            {"messages": [USER], "tool_choice": "wizard"},
+            "Expected one of auto, none, required at 'tool_choice'",
+        ),
+        (decode_responses, {"input": [{"type": "wizard"}]}, "at 'input[0].type'"),
+    ],
+)
+def test_what_a_field_may_say_is_named(decode: Any, body: dict[str, object], said: str) -> None:
+    ruling = decode(msgspec.json.encode(body), max_depth=64)
+    assert isinstance(ruling, Deny)
+    assert said in ruling.reason
+    assert ruling.reason.startswith("Expected one of ")
+    assert "wizard" not in ruling.reason
 
 
 def test_values_are_never_quoted_in_messages() -> None:
