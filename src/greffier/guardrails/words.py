@@ -85,6 +85,8 @@ def heading(text: str, start: int) -> str:
     end = text.find("\n", start, start + _LINE)
     line = text[begin : end if end >= 0 else start + _LINE]
     mark = next((mark for mark in _SEPARATORS if mark in line), "")
+    if begin and "  " in line and mark in _LOOSE:
+        return _aligned(text, begin, start)
     if not mark or not begin:
         return ""
     floor = max(0, begin - _TABLE)
@@ -99,12 +101,25 @@ def heading(text: str, start: int) -> str:
     return ""
 
 
-_SEPARATORS = ("\t", "|", ";", ",")
+_SEPARATORS = ("\t", "\\t", "|", ";", ",")
+_LOOSE = {"", ","}
+"""Where blanks make columns: no separator, or commas within cells."""
 _LEADING = 3
 """Lines that may stand above a heading: "Here is the list:"."""
 _LINE = 1000
 _TABLE = 4000
 """How far above its heading a cell is looked up, in characters: bounds the work per number."""
+
+
+def _aligned(text: str, begin: int, start: int) -> str:
+    """The heading above where blanks align the columns: the last one that begins left of the cell, or right above."""
+    top = max(text.rfind("\n\n", max(0, begin - _TABLE), begin) + 2, 0) if "\n\n" in text[:begin] else 0
+    for above in text[max(top, begin - _TABLE) : begin].strip("\n").split("\n", _LEADING)[:_LEADING]:
+        if "  " in above and not any(char.isdigit() for char in above):
+            begins = [at for at in range(len(above)) if above[at] != " " and (at == 0 or above[at - 2 : at] == "  ")]
+            last = max((at for at in begins if at <= start - begin + 1), default=-1)
+            return "" if last < 0 else fold(above[last:].split("  ", 1)[0]).replace("_", " ")
+    return ""
 
 
 def names(window: str, labels: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ from stdnum.eu import vat
 from stdnum.gb import vat as gb_vat
 
 from greffier.core.rulings import Finding
-from greffier.guardrails.detectors import national_ids, papers, phones
+from greffier.guardrails.detectors import births, national_ids, papers, phones
 from greffier.guardrails.matching import Pattern, PatternSet, Text
 from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
@@ -129,16 +129,21 @@ def _mac(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
 def _vat(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     """Take the longest valid beginning: what follows in capitals may be the next word."""
     text = passage.text
+    whole = end
     while end - start >= _SHORTEST_VAT:
         number = text[start:end]
         if bounded(text, start, end) and _VAT_CHECKS.get(number[:2].upper(), vat.is_valid)(number):
             labelled = names(before(text, start), _VAT_LABELS)
             return (_LABELLED if labelled else 0.8), start, end
         end = max(number.rfind(mark) for mark in " .-") + start
-    return 0.0, start, end
+    if " " not in passage.text[start:whole] and bounded(text, start, whole) and names(before(text, start), _VAT_LABELS):
+        digits = sum(char.isdigit() for char in text[start:whole])
+        return (0.75 if digits >= _VAT_DIGITS else 0.0), start, whole  # named so, whatever its check digits
+    return 0.0, start, whole
 
 
 _SHORTEST_VAT = 9
+_VAT_DIGITS = 7
 _VAT_CHECKS: dict[str, Callable[[str], bool]] = {
     "CH": lambda number: ch_vat.is_valid(number) or ch_uid.is_valid(number),
     "GB": gb_vat.is_valid,
@@ -150,6 +155,25 @@ def _labelled_tax(passage: Passage, start: int, end: int) -> tuple[float, int, i
     """A number announced as a tax number: the label is the evidence, nine digits or more the shape."""
     digits = sum(char.isdigit() for char in passage.text[start:end])
     return (0.8 if digits >= 8 and bounded(passage.text, start, end) else 0.0), start, end  # noqa: PLR2004
+
+
+def _named(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    """A number called by the name of an identifier: a slip in its check digits leaves it one's own."""
+    text = passage.text
+    last = max(text.rfind(mark, start, end) for mark in " ./-") + 1
+    while last > start and end - last > 1 and not any(char.isdigit() for char in text[last:end]):
+        end = last - 1  # the next word, in capitals
+        while not text[end - 1].isalnum():
+            end -= 1
+        last = max(text.rfind(mark, start, end) for mark in " ./-") + 1
+    number = text[start:end]
+    digits = sum(char.isdigit() for char in number)
+    letters = sum(char.isalpha() for char in number)
+    fits = digits >= _NAMED_LEAST and digits + letters <= _NAMED_MOST and not phones.date_like(number)
+    return (0.85 if fits and bounded(text, start, end) else 0.0), start, end
+
+
+_NAMED_LEAST, _NAMED_MOST = 6, 22
 
 
 def _phone(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
@@ -178,8 +202,12 @@ def _scheme_check(scheme: national_ids.Scheme) -> Check:
             score = _LABELLED
         elif names(window[-40:], national_ids.GENERIC_LABELS):
             score = 0.85
-        elif names(heading(text, start), scheme.labels):
+        elif names(above := heading(text, start), scheme.labels):
             score = _LABELLED
+        elif names(above, (*national_ids.GENERIC_LABELS, "nat id")):
+            score = 0.85
+        elif scheme.id != "DE_PERSO" and names(after(text, end, 40), scheme.labels):
+            score = 0.8
         elif scheme.weak or (start and text[start - 1] in "-_/#"):
             return 0.0, start, end
         else:
@@ -224,8 +252,11 @@ _CHECKS: dict[str, Check] = {
     "mac": _mac,
     "vat": _vat,
     "tax-labelled": _labelled_tax,
+    "national-labelled": _named,
+    "tax-named": _named,
     "phone": _phone,
     **papers.CHECKS,
+    **births.CHECKS,
 }
 # Gates of what holds a digit, or six with little between them: most texts have none, or a date and a price.
 _DIGIT = "[0-9]"
@@ -263,7 +294,7 @@ class Identifiers:
         return tuple(self._confirmed(passage, text, candidates))
 
     def _confirmed(self, passage: Passage, text: Text, candidates: list[int]) -> Iterator[Finding]:
-        labels = {label for _, label in self._labels.iter(fold(passage.text))}
+        labels = {label for _, label in self._labels.iter(fold(passage.text).replace("_", " "))}
         for index in candidates:
             needed = self._needed[index]
             if needed and needed.isdisjoint(labels):

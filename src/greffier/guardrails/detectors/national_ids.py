@@ -373,7 +373,7 @@ SCHEMES: tuple[Scheme, ...] = (
 )
 
 GENERIC_LABELS = (
-    "national id", "id number", "identity number", "personal number", "personal id", "social security",
+    "national id", "nat id", "id number", "identity number", "personal number", "personal id", "social security",
     "social insurance",
     "personenkennzahl", "personennummer", "numero d'identite", "numero de securite", "numero de identidad",
     "numero di identita",

@@ -15,6 +15,8 @@ _VEHICLE = (
     "wagen", "white van", "the van", "delivery van", "truck",
     "motorrad", "moto ", "camion", "furgon", "number plate", "licence", "license", "parked", "parking", "geparkt",
     "zulassung", "nummerplaat", "bestelwagen",
+    "parkplatz", "tractor", "traktor", "trattore", "polo ", "panda", "clio", "fiesta", "corsa", "autocarr",
+    "conducente",
     "scooter", "motorbike", "taxi", "fiat", "bmw", "audi", "volkswagen", "vw", "peugeot", "renault", "citroen",
     "seat", "opel", "ford", "toyota", "mercedes", "tesla",
     "skoda", "nissan", "volvo", "dacia", "hyundai", "kia", "mazda", "golf",
@@ -30,25 +32,47 @@ _VEHICLE = (
 )  # fmt: skip
 _NOT_PLATES = (
     "order", "bestell", "commande", "pedido", "ordine", "invoice", "rechnung", "serial", "serien", "room", "raum",
-    "flight", "flug", "vol ", "vuelo", "volo", "vlucht", "ticket", "sku", "model", "modell",
+    "flight", "flug", "vol ", "vuelo", "volo", "vlucht", "ticket", "sku", "model", "modell", "mod.", "article",
+    "artikel", "art.",
+    "preventivo", "part no", "devis", "lot ", "bin ", "shelf", "regal",
 )  # fmt: skip
 
 
 def _birth(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     """Firms, festivals and republics are born too, and are no persons."""
     window = before(passage.text, start)
-    person = names(window, _OF_PERSONS) or not names(window, _BORN_THINGS)
-    return (0.9 if person and bounded(passage.text, start, end) else 0.0), start, end
+    person = names(window, _OF_PERSONS) or not names(window, BORN_THINGS)
+    fits = person and bounded(passage.text, start, end) and not names(window, EXAMPLES)
+    return (0.9 if fits else 0.0), start, end
 
 
+EXAMPLES = (  # not the domain "mail.example"
+    " example",
+    "(example",
+    "e.g.",
+    "z. b.",
+    "z.b.",
+    "beispiel",
+    "p. ex",
+    "par exemple",
+    "p. ej",
+    "ejemplo",
+    "esempio",
+    "bijv",
+)
+"""Words behind which a date shows a format."""
 _OF_PERSONS = ("dob", "d.o.b", "birth", "geburts", "geb.", "naissance", "nacimiento", "nascita", "geboorte", "ddn")
 """Labels that no firm has; a verb ("founded", "born") may be said of one."""
-_BORN_THINGS = (
+BORN_THINGS = (
     "company", "firm ", "firma", "unternehmen", "bedrijf", "entreprise", "societe", "empresa", "azienda",
     "cooperativ",
+    "ditta", "costituzion", "constituci", "constitution", "grundgesetz", "repubbli", "magazine", "zeitung",
+    "zeitschrift",
+    "rivista", "revista", "krant", "journal", "band ", "film", "brewery", "brasserie", "brauerei", "pasticceria",
+    "fanfare", "choir", "chor ", "coro ", "library", "charity", "shop ", "loi ", "gesetz", "grundung", "grupo ",
     "genossenschaft", "festival", "republi", "association", "asociacion", "associazione", "verein",
     "vereniging", "club",
-    "movement", "movimiento", "movimento", "mouvement", "partei", "partido", "partito", "brand", "marke",
+    "movement", "movimiento", "movimento", "mouvement", "partei", "partido", "partito", "brand ", "marke ",
     "marca", "start-up",
     "startup", "project", "projekt", "proyecto", "progetto", "museum", "museo",
 )  # fmt: skip
@@ -84,7 +108,8 @@ def _birth_person(passage: Passage, start: int, end: int) -> tuple[float, int, i
     """A date right behind a patient's or an applicant's name is a birth, unless it may be the day of something else."""
     text = passage.text
     years = [int(part) for part in _digits(text[start:end]) if len(part) == _YEAR]
-    born = bool(years) and years[0] <= _YOUNGEST
+    pupil = names(before(passage.text, start, 50), _PUPILS)
+    born = bool(years) and (pupil or years[0] <= _YOUNGEST)
     return (0.75 if born and bounded(text, start, end) else 0.0), start, end
 
 
@@ -92,6 +117,7 @@ def _digits(text: str) -> list[str]:
     return "".join(char if char.isdigit() else " " for char in text).split()
 
 
+_PUPILS = ("pupil", "schuler", "eleve", "alumn", "alunn", "leerling")
 _YEAR = 4
 _YOUNGEST = 2012
 _BIRTH = ("birth", "dob", "born", "geb", "naiss", "ddn", "nac", "nasc", "geboorte", "d.o.b", "date naiss", "bday")
@@ -117,14 +143,37 @@ def _plate_cell(passage: Passage, start: int, end: int) -> tuple[float, int, int
 
 
 _PLATE_HEADINGS = (
-    "plate", "car", "vehicle", "reg", "kennzeichen", "kz", "kfz", "fahrzeug", "immat", "plaque", "vehicule",
+    "plate", "car", "vehicle", "reg", "kennz", "vrm", "kz", "kfz", "fahrzeug", "immat", "plaque", "vehicule",
     "matricula",
     "coche", "targa", "veicolo", "kenteken", "voertuig",
 )  # fmt: skip
 
 
 def _identity_card(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
-    return (0.85 if bounded(passage.text, start, end) else 0.0), start, end
+    digits = sum(char.isdigit() for char in passage.text[start:end])
+    return (0.85 if digits > 1 and bounded(passage.text, start, end) else 0.0), start, end
+
+
+def _document(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    """Any document's number, where somebody travels."""
+    text = passage.text
+    travels = names(before(text, start, 120), _TRAVELS) or names(after(text, end, 60), _TRAVELS)
+    return (0.8 if travels and bounded(text, start, end) else 0.0), start, end
+
+
+_TRAVELS = (
+    "passport", "passeport", "pasaporte", "passaport", "paspoort", "reisepass", "nationality", "travel", "visa",
+    "issuer",
+    "passenger", "pax", "mrz", "dob", "pnr", "boarding", "check-in", "checkin",
+)  # fmt: skip
+
+
+def _document_cell(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
+    text = passage.text
+    return (0.8 if bounded(text, start, end) and names(heading(text, start), _DOCUMENT_HEADINGS) else 0.0), start, end
+
+
+_DOCUMENT_HEADINGS = ("doc", "passport", "passeport", "pasaporte", "passaport", "paspoort", "pass", "reisepass")
 
 
 def _mrz(_passage: Passage, start: int, end: int) -> tuple[float, int, int]:
@@ -141,9 +190,11 @@ def _plate(strong: bool) -> Check:
         ):
             return 0.0, start, end
         window = before(text, start)
-        if names(window[-30:], _NOT_PLATES):
+        above = heading(text, start)
+        decimal = text[end : end + 1] in {".", ","} and text[end + 1 : end + 2].isdigit()
+        if decimal or names(window[-30:], _NOT_PLATES) or names(above, _NOT_PLATES):
             return 0.0, start, end
-        if names(window, _VEHICLE) or names(after(text, end, 40), _VEHICLE) or names(heading(text, start), _VEHICLE):
+        if names(window, _VEHICLE) or names(after(text, end, 40), _VEHICLE) or names(above, _PLATE_HEADINGS):
             return 0.9, start, end
         return (0.55 if strong else 0.0), start, end
 
@@ -159,6 +210,9 @@ CHECKS: dict[str, Check] = {
     "date-of-birth-person": _birth_person,
     "date-of-birth-star": _birth,
     "passport": _passport,
+    "passport-other": _passport,
+    "document-named": _document,
+    "document-cell": _document_cell,
     "passport-mrz": _mrz,
     "travel-document": _travel_document,
     "plate-labelled": _plate_labelled,
