@@ -47,7 +47,9 @@ _SIGNS = (
     "horosko", "oroscopo", "ariete", "sagitario", "sagittario", "segno ", "aries", "capricorn", "scorpio", "zodiaco",
 )  # fmt: skip
 _BEHIND = (
-    "birthday", "birth date", "date of birth", "birthdate", "is when i was born", "when he was born",
+    "my birthday", "as birthday", "the birthday", "is birthday", "his birthday", "her birthday", "their birthday",
+    "our birthday", "birth date", "date of birth",
+    "birthdate", "is when i was born", "when he was born",
     "when she was born", "when i was born", "geboren", "geborene", "geb.", "geb ", "geburtstag", "zur welt",
     "das licht",
     "date de naiss", "jour de ma naiss", "mon anniv", "mi cumple", "fecha de nac", "compleanno", "data di nasc",

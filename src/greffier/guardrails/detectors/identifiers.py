@@ -93,7 +93,19 @@ def _is_version(text: str, start: int, end: int) -> bool:
     return names(around, _SOFTWARE) and not names(around, _NETWORK)
 
 
-_NOT_ADDRESSES = ("version", "v.", "release", "section", "chapter", "kapitel", "build", "firmware")
+_NOT_ADDRESSES = (
+    "version",
+    "v.",
+    "release",
+    "section",
+    "chapter",
+    "kapitel",
+    "build",
+    "firmware",
+    "kernel",
+    "treiber",
+    "driver",
+)
 _SOFTWARE = (
     "version", "versie", "release", "firmware", "kernel", "build", "upgrade", "update", "aktualisier", "mise a jour",
     "aggiorna", "actualiz", "bijgewerkt", "patch", "rollback", "changelog", "driver", "treiber", "plugin", "installed",

@@ -41,7 +41,7 @@ _NOT_PLATES = (
 def _birth(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
     """Firms, festivals and republics are born too, and are no persons."""
     window = before(passage.text, start)
-    person = names(window, _OF_PERSONS) or not names(window, BORN_THINGS)
+    person = (names(window, _OF_PERSONS) and "its birthday" not in window) or not names(window, BORN_THINGS)
     fits = person and bounded(passage.text, start, end) and not names(window, EXAMPLES)
     return (0.9 if fits else 0.0), start, end
 

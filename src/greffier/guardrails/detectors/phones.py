@@ -128,12 +128,12 @@ def phone_score(text: str, start: int, end: int, lang: str = "") -> float:
         return 0.0
     window = before(text, start)
     international = number[0] == "+"
+    if not international and names(window[-40:], _NOT_PHONES) and not names(window[-25:], _SURE_LABELS):
+        return 0.0
     if not international and number.startswith("00"):
         number_abroad = number[2:].lstrip()
         if number_abroad[:1] != "0" and _valid("+" + number_abroad, None):  # no country's code begins with 0
             return _CERTAIN if _labelled(window, text, end) else _LIKELY
-    if not international and names(window[-40:], _NOT_PHONES) and not names(window[-25:], _SURE_LABELS):
-        return 0.0
     if not international and _of_something_else(text, start, end):
         return 0.0
     above = heading(text, start)

@@ -47,6 +47,14 @@ _QUIET: Final = 0.03
 """Words below this chance of being part of a name are passed over without decoding."""
 _NEVER: Final = -1e9
 _OUTSIDE: Final = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+_TYRE: Final = re.compile(r"\d{3}/\d{2} ?Z?R ?\d{2}")
+_THINGS: Final = frozenset({
+    "gleis", "platform", "track", "voie", "binario", "spoor", "andén", "gate", "bmw", "audi", "vw", "golf",
+    "seat", "ford", "opel", "fiat", "tesla", "volvo", "mazda", "kia", "toyota", "peugeot",
+    "renault", "reifen", "dell", "bosch",
+})  # fmt: skip
+"""First words of what has a number as houses have: tracks, models."""
+_STANDARDS: Final = frozenset({"DIN", "ISO", "TIN", "EN", "MVP", "DOB", "IBAN", "VAT", "NHS", "BSN", "PESEL", "SEPA"})
 _ADDRESSED: Final = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w.-]{1,255}|https?://\S+")
 """Mail addresses and links: what they hold of a name is theirs. Linear: a run is tried at its beginning alone."""
 _SURE: Final = 0.85
@@ -113,7 +121,8 @@ class Names:
                 detector=self.name, type=kind, start=start, end=end, score=score, rule="tagger", data_class="personal"
             )
             for kind, start, end, score in self._spans(passage.text)
-            if (kind == "ADDRESS" or end - start > 1)  # a letter alone names nobody
+            if not _of_things(kind, passage.text[start:end])
+            and (kind == "ADDRESS" or end - start > 1)  # a letter alone names nobody
             and score >= (self._least[kind] if kind == "ADDRESS" or " " in passage.text[start:end] else _LONE)
         )
 
@@ -289,3 +298,11 @@ def _is_address(tokens: Tokens, start: int, end: int) -> bool:
     long = tokens.end[inside] - tokens.start[inside] >= _WORD
     words = long & ((shapes == CAPITAL) | (shapes == LOWER_WORD) | (shapes == MIXED) | (shapes == SHOUTED))
     return bool(((shapes >= DIGITS) | (shapes == ALNUM)).any() and words.any())
+
+
+def _of_things(kind: str, text: str) -> bool:
+    """Whether a model, a tyre, a track or a standard was taken for an address or a name."""
+    if kind != "ADDRESS":
+        return text in _STANDARDS
+    words = text.split(maxsplit=1)
+    return (bool(words) and words[0].casefold() in _THINGS) or _TYRE.match(text.strip()) is not None
