@@ -21,7 +21,7 @@ from gateway.targets import Greffier, GreffierPostgres, LiteLLM, Nginx, Portkey,
 from gateway.traffic import Generator, compile_tools
 from gateway.workspace import SMALL, USUAL, Size
 
-from greffier.testing.platform import free_port
+from greffier.testing.ports import free_port
 
 _HERE = Path(__file__).resolve().parent
 _PEERS = _HERE.parent / ".venvs"

@@ -14,7 +14,8 @@ import pytest
 
 from greffier.testing.certificates import Certificates
 from greffier.testing.peers import Peers
-from greffier.testing.platform import Platform, eventually, free_port
+from greffier.testing.platform import Platform, eventually
+from greffier.testing.ports import free_port
 
 GUIDE = (Path(__file__).parents[2] / "docs/guide/deployment.md").read_text()
 Proxy = tuple[int, ssl.SSLContext]

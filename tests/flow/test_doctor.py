@@ -18,7 +18,8 @@ from greffier.cli.main import app
 from greffier.config.packs import sign_pack
 from greffier.config.signing import public_pem
 from greffier.testing.certificates import Certificates
-from greffier.testing.platform import Platform, free_port
+from greffier.testing.platform import Platform
+from greffier.testing.ports import free_port
 from greffier.testing.redis_server import RedisServer
 from greffier.testing.workspaces import File, small_workspace, write_workspace
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from greffier.testing.platform import free_port
+from greffier.testing.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

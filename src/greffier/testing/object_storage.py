@@ -13,6 +13,8 @@ import boto3
 import msgspec
 from botocore.config import Config
 
+from greffier.testing.ports import free_port
+
 BUCKET = "evidence"
 _PATIENCE_S = 60.0
 _SET_UP = 10  # actions before signatures are checked: a user, a role, two assumptions of it, the buckets
@@ -38,9 +40,7 @@ class ObjectStorage(msgspec.Struct, frozen=True):
 @contextmanager
 def object_storage() -> Iterator[ObjectStorage]:
     """Run a server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"INITIAL_NO_AUTH_ACTION_COUNT": str(_SET_UP)}
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -3,9 +3,7 @@
 import http.client
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,23 +14,10 @@ from typing import Any, Self
 
 from greffier.config.paths import WorkspacePaths
 from greffier.storage.journal import open_reader
+from greffier.testing.ports import free_port
 
-_FIRST_PORT, _LAST_PORT = 20_000, 32_000  # below the ephemeral range, so that nothing takes the port before we bind it
 _START_S = 60.0
 _STOP_S = 40.0
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on."""
-    for _ in range(100):
-        port = random.randint(_FIRST_PORT, _LAST_PORT)  # noqa: S311 - no secret
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port found")
 
 
 class Answer:

@@ -2,10 +2,8 @@
 
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +13,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-_ATTEMPTS = 20
+from greffier.testing.ports import free_port
+
 _NUMBERS = count(1)
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -41,7 +40,7 @@ class PostgresServer:
         # The server refuses to run as root; then it runs as the user that its package made.
         self._as_other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if _is_root() else []
         self._folder = Path(tempfile.mkdtemp(prefix="greffier-postgres-"))
-        self.port = _free_port()
+        self.port = free_port()
         if self._as_other:
             user = pwd.getpwnam("postgres")
             os.chown(self._folder, user.pw_uid, user.pw_gid)
@@ -130,15 +129,3 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 def _is_root() -> bool:
     return os.geteuid() == 0
-
-
-def _free_port() -> int:
-    for _ in range(_ATTEMPTS):
-        port = random.randint(20_000, 32_000)  # noqa: S311 - below the ephemeral range, so that nobody is given it
-        with socket.socket() as candidate:
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port between 20000 and 32000")

@@ -1,7 +1,6 @@
 """A real redis-server (or valkey-server) on a free port, for tests. Missing means failed, never skipped."""
 
 import contextlib
-import random
 import shutil
 import signal
 import socket
@@ -9,7 +8,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-_ATTEMPTS = 20
+from greffier.testing.ports import free_port
+
 _START_S = 10.0
 
 
@@ -21,7 +21,7 @@ class RedisServer:
         if binary is None:
             raise RuntimeError("neither valkey-server nor redis-server is installed; run: apt-get install redis-server")
         self._binary = binary
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -77,15 +77,3 @@ def running_server() -> Iterator[RedisServer]:
     finally:
         server.thaw()
         server.kill()
-
-
-def _free_port() -> int:
-    for _ in range(_ATTEMPTS):
-        port = random.randint(20_000, 32_000)  # noqa: S311 - below the ephemeral range, so that nobody is given it
-        with socket.socket() as candidate:
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port between 20000 and 32000")

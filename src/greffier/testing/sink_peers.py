@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 )
 
 from greffier.testing.certificates import Certificates
-from greffier.testing.platform import free_port
+from greffier.testing.ports import free_port
 
 _START_S = 10.0
 _RSYSLOG = """

@@ -1,5 +1,7 @@
 """Real SDKs, each generation in a virtual environment of its own, against the real platform and a scripted model."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -124,15 +126,17 @@ def python_of(generation: str) -> Path:
     stamp = folder / "lock.sha256"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     python = folder / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != digest:
-        shutil.rmtree(folder, ignore_errors=True)
-        if shutil.which("uv"):  # the same result in a tenth of the time
-            _run(["uv", "venv", "--quiet", "--python", sys.executable, str(folder)])
-            _run(["uv", "pip", "install", "--quiet", "--python", str(python), "--require-hashes", "-r", str(lock)])
-        else:
-            _run([sys.executable, "-m", "venv", str(folder)])
-            _run([str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)])
-        stamp.write_text(digest)
+    near = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `make` puts it beside our interpreter
+    with _alone():
+        if not stamp.exists() or stamp.read_text() != digest:
+            shutil.rmtree(folder, ignore_errors=True)
+            if uv := shutil.which("uv", path=near):  # the same result in a tenth of the time
+                _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+                _run([uv, "pip", "install", "--quiet", "--python", str(python), "--require-hashes", "-r", str(lock)])
+            else:
+                _run([sys.executable, "-m", "venv", str(folder)])
+                _run([str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)])
+            stamp.write_text(digest)
     return python
 
 
@@ -142,13 +146,22 @@ def node_modules() -> Path:
     folder = ROOT / ".venvs" / "sdk-node"
     stamp = folder / "lock.sha256"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != digest:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(HERE / "package.json", folder)
-        shutil.copy(lock, folder)
-        _run(["npm", "ci", "--no-audit", "--no-fund", "--silent", "--prefix", str(folder)])
-        stamp.write_text(digest)
+    with _alone():
+        if not stamp.exists() or stamp.read_text() != digest:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(HERE / "package.json", folder)
+            shutil.copy(lock, folder)
+            _run(["npm", "ci", "--no-audit", "--no-fund", "--silent", "--prefix", str(folder)])
+            stamp.write_text(digest)
     return folder
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two workers of one test run must not install over each other."""
+    with Path(__file__).open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _run(line: list[str]) -> None:

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from greffier.testing.issuer import AUDIENCE, MemoryIssuer
-from greffier.testing.platform import Platform, eventually, free_port
+from greffier.testing.platform import Platform, eventually
+from greffier.testing.ports import free_port
 from greffier.testing.redis_server import RedisServer, running_server
 
 Make = Callable[..., Platform]

@@ -4,9 +4,7 @@ import base64
 import fcntl
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -16,6 +14,8 @@ from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey, RSAKey
+
+from greffier.testing.ports import free_port
 
 PEER = Path(__file__).parents[2] / "peers" / "oidc"
 AUDIENCE = "https://gateway.example.test"
@@ -82,19 +82,7 @@ def _installed_provider() -> None:
 
 @pytest.fixture
 def provider(_installed_provider: None, tmp_path: Path) -> Iterator[OidcProvider]:
-    started = OidcProvider(tmp_path, _free_port())
+    started = OidcProvider(tmp_path, free_port())
     started.start("first")
     yield started
     started.stop()
-
-
-def _free_port() -> int:
-    for _ in range(50):
-        port = random.randint(20_000, 32_000)  # below the ephemeral range, where a port may be taken at any moment
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    pytest.fail("no free port between 20000 and 32000")
