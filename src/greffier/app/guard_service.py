@@ -26,6 +26,7 @@ from greffier.config.snapshot import Snapshot
 from greffier.core.clock import SystemClock
 from greffier.core.errors import GreffierError
 from greffier.gateway.guard_service import GuardServiceApp
+from greffier.guardrails import automata
 from greffier.guardrails.screen import Guard
 from greffier.guardrails.signature_packs import pack_ends, pack_warnings
 from greffier.telemetry.packs import PackMetrics
@@ -169,7 +170,12 @@ async def serve_guard(options: GuardServeOptions, snapshot: Snapshot, started: C
         CannotListen: The socket or port cannot be used.
         GreffierError: A detector cannot be loaded.
     """
-    service = GuardService(WorkspacePaths(options.workspace), snapshot, options)
+    paths = WorkspacePaths(options.workspace)
+    try:
+        automata.keep_in(paths.run / "automata")
+    except OSError as error:  # a workspace that only reads is a good one for a service
+        log.warning("each start compiles all patterns, for they cannot be kept: %s", error.strerror)
+    service = GuardService(paths, snapshot, options)
     listener, address = _listen(options)
     config = uvicorn.Config(
         service.app,

@@ -1,4 +1,4 @@
-"""Compiled automata on disk: compiling the default patterns takes half a second, reading them back a millisecond.
+"""Compiled automata on disk: compiling the default patterns takes seconds of CPU, reading them back milliseconds.
 
 Whoever composes the process names the folder; without one nothing is kept. A file counts only if it is whole, and only
 for the patterns, flags and library that its name was derived from. The folder must be as well guarded as the

@@ -12,6 +12,7 @@ from typing import Self
 
 from greffier.adapters.detectors.remote import RemoteGuard
 from greffier.adapters.http import Origin
+from greffier.testing import compiled
 
 _START_S = 40.0
 _STOP_S = 20.0
@@ -41,11 +42,13 @@ class RunningGuardService:
     def start(self) -> Self:
         """Start it and wait until it accepts."""
         line = [sys.executable, "-m", "greffier.cli.main", "guard", "serve", "-w", str(self.workspace)]
+        compiled.lend(self.workspace)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*line, "--socket", str(self.socket)], stdout=log, stderr=log)
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self.process.poll() is None:
             if self._accepts():
+                compiled.keep(self.workspace)
                 return self
             time.sleep(0.05)
         self.stop()
