@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?=
-# Test processes; 0 runs the tests in one, which a debugger needs.
-WORKERS ?= auto
+# Test processes; "auto" is one per CPU. 0, the default, runs the tests in this one: faults are timed on a calmer machine.
+WORKERS ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
@@ -37,7 +37,7 @@ dev: $(VENV)/.dev ## Install what tests and checks need, real test peers include
 up: install ## Start the platform with a demo workspace and a local model
 	@$(BIN)/greffier up $(ARGS)
 
-# A worker per CPU (at most four), whole files to each, so that what a file sets up is set up once, and in the order of
+# With WORKERS=auto a worker per CPU (at most four), whole files to each, so that what a file sets up is set up once, and in the order of
 # the folders: the long files come before the many short ones, and no worker is left waiting for the other at the end.
 test: dev ## Run all tests
 	$(BIN)/pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

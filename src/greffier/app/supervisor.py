@@ -44,7 +44,7 @@ from greffier.storage.spend import SpendUnavailable
 
 log = logging.getLogger(__name__)
 
-_READY_TIMEOUT_S = 30.0
+_READY_TIMEOUT_S = 90.0
 _QUICK_DEATH_S = 5.0
 _MAX_QUICK_DEATHS = 5
 _FIRST_WAIT_S = 0.05

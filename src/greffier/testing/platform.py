@@ -20,7 +20,7 @@ from greffier.storage.journal import open_reader
 from greffier.testing import compiled
 from greffier.testing.ports import free_port
 
-_START_S = 60.0
+_START_S = 100.0
 _STOP_S = 40.0
 
 
