@@ -13,9 +13,10 @@ import scipy.sparse as sp
 import written
 from fitting import fit_free
 
-from greffier.guardrails.detectors.learned.attack_features import BLOCK, AttackFeatures
-from greffier.guardrails.detectors.learned.grams import BITS, grams, share
+from greffier.guardrails.detectors.learned import neighbours
+from greffier.guardrails.detectors.learned.concepts import shared_concepts
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
+from greffier.guardrails.detectors.learned.wording import BLOCK, SIZE, WordReader, numbers, window_spans
 
 Floats = npt.NDArray[np.float64]
 CONTEXTS = {"direct": 0, "document": 1, "tool_output": 2}
@@ -43,18 +44,22 @@ OWN = "injection_own"
 LONGEST = 6000
 """Characters of a text that training looks at."""
 PENALTY = 3e-6
-CONCEPT = 0.1
-"""Concepts count a tenth: with full weight they would explain what words explain better."""
+CONCEPT = 0.3
+"""What a concept counts, against a word: with full weight they would explain what words explain better."""
 WEIGHTS = {"injection": 3.0, "blocks": 2.0}
 """Of a source by the beginning of its name, others count 1; within a source attacks and harmless rows weigh the same
 whatever their number, to the power of one half."""
 MODEST = 0.3
 NEAR = 0.7
 FALSE_ALARMS = 0.02
-FIRST = -3.0
-"""Margin by words alone from which the model also reads concepts; below it, concepts that could lift it to zero do."""
 AUTHORS = 10
 """Groups from here on are authors of whole texts, harmless ones that look like attacks among them."""
+
+
+CONCEPTS = shared_concepts(LEXICONS)
+MASK = (1 << len(CONCEPTS.concepts)) - 1
+WIDTH = SIZE + neighbours.SIZE + len(CONCEPTS.concepts)
+"""Words, neighbours, concepts."""
 
 
 class Row(NamedTuple):
@@ -103,7 +108,7 @@ class Trainer:
 
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
-        self.features = AttackFeatures(LEXICONS)
+        self.reader = WordReader(LEXICONS)
         self.label = np.array([row.label for row in rows])
         self.context = np.array([row.context for row in rows])
         authors = sorted({r.source for r in rows if r.source.startswith("injection_") and not r.source.startswith(OWN)})
@@ -120,34 +125,42 @@ class Trainer:
         self._build()
 
     def _build(self) -> None:
-        """Columns: words of every text, words of documents and tool results once more, then concepts likewise."""
-        size, buckets = self.features.features, 1 << BITS
-        rows, columns, values, counts, needles = [], [], [], [], []
-        total = 0
+        """Columns: words, neighbours and concepts of every text, then the same of documents and tool results."""
+        columns, values, sizes, counts, needles = [], [], [], [], []
         for row in self.rows:
             text = row.text[:LONGEST]
-            concepts = self.features.windows(text)
-            seen = grams(text)
-            window, bucket, value = _tally(seen.buckets, seen.blocks(len(text), BLOCK), concepts.count)
-            inside = row.context > 0
-            for shift in (0, buckets)[: 1 + inside]:
-                rows.append(window + total)
-                columns.append(bucket + shift)
-                values.append(value)
-            for shift in (0, size)[: 1 + inside]:
-                rows.append(concepts.rows + total)
-                columns.append(concepts.columns + 2 * buckets + shift)
-                values.append(np.full(len(concepts.rows), CONCEPT))
-            needles.append(_hit(row, concepts.count))
-            counts.append(concepts.count)
-            total += concepts.count
+            windows = self._windows(text)
+            for places, parts in windows:
+                inside = row.context > 0
+                columns += [places, places + WIDTH][: 1 + inside]
+                values += [parts, parts][: 1 + inside]
+                sizes.append(len(places) * (1 + inside))
+            needles.append(_hit(row, window_spans(text)))
+            counts.append(len(windows))
         self.counts = np.array(counts)
         self.owner = np.repeat(np.arange(len(self.rows)), self.counts)
         self.first = np.concatenate(([0], np.cumsum(self.counts)[:-1]))
         self.needle = np.concatenate(needles)
         self.has_needle = np.array([bool(row.needle) for row in self.rows])
-        shape = (total, 2 * buckets + 2 * size)
-        self.X = sp.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
+        ends = np.concatenate(([0], np.cumsum(sizes)))
+        X = sp.csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=(len(sizes), 2 * WIDTH))
+        X.sum_duplicates()
+        self.seen = np.flatnonzero(np.bincount(X.indices, minlength=2 * WIDTH))
+        self.X = X[:, self.seen]
+
+    def _windows(self, text: str) -> list[tuple[npt.NDArray[np.int64], Floats]]:
+        """Return the places and values of each window."""
+        words = self.reader.read(text)
+        pairs = neighbours.neighbours(words)
+        found = []
+        for window, (held, share) in enumerate(zip(words.meanings, words.shares, strict=True)):
+            features = [words.store.features[one] for block in words.blocks[window : window + 2] for one in block]
+            beside = pairs[window * BLOCK : (window + 2) * BLOCK]
+            concepts = np.array(numbers(held >> CONCEPTS.concept_shift & MASK), dtype=np.int64)
+            places = [*(place for place, _ in features), SIZE + beside, SIZE + neighbours.SIZE + concepts]
+            parts = [*(part * share for _, part in features), np.full(len(beside), share)]
+            found.append((np.concatenate(places), np.concatenate([*parts, np.full(len(concepts), CONCEPT)])))
+        return found
 
     def best(self, margins: Floats) -> Floats:
         """Return each text's strongest window."""
@@ -194,26 +207,13 @@ class Trainer:
         return out
 
 
-def _tally(
-    bucket: npt.NDArray[np.int64], block: npt.NDArray[np.int64], count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """Return (window, bucket, value) of everything seen: windows are two blocks, a value is a count's share."""
-    window = np.concatenate((np.minimum(block, count - 1), block[(block > 0) & (block < count)] - 1))
-    both = np.concatenate((bucket, bucket[(block > 0) & (block < count)]))
-    keys, times = np.unique(window * (1 << BITS) + both, return_counts=True)
-    window, bucket = np.divmod(keys, 1 << BITS)
-    total = np.bincount(window, weights=times, minlength=count)
-    return window, bucket, times * share(total)[window]
-
-
-def _hit(row: Row, count: int) -> npt.NDArray[np.bool_]:
+def _hit(row: Row, spans: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:
     """Which windows hold (most of) the attack, where that is known."""
-    hit = np.zeros(count, dtype=bool)
+    hit = np.zeros(len(spans), dtype=bool)
     if row.needle:
         begin = row.text.find(row.needle)
         stop = begin + len(row.needle)
-        for index in range(count):
-            start, end = index * BLOCK, min(len(row.text), (index + 2) * BLOCK)
+        for index, (start, end) in enumerate(spans):
             hit[index] = min(end, stop) - max(start, begin) >= min(45, 0.6 * len(row.needle))
     return hit
 
@@ -238,17 +238,18 @@ def train(data: Path, *, corpora: bool = False) -> tuple[dict[str, npt.NDArray[A
     held_out = trainer.held_out(corpora=corpora)
     limits = thresholds(held_out, trainer)
     coefficients, bias = trainer.fit(np.ones(len(trainer.rows), dtype=bool))
-    size, buckets = trainer.features.features, 1 << BITS
-    words = np.stack([coefficients[:buckets], coefficients[:buckets] + coefficients[buckets : 2 * buckets]])
-    concepts = coefficients[2 * buckets :] * CONCEPT
-    step = np.abs(words).max() / 127
+    weights = np.zeros(2 * WIDTH)
+    weights[trainer.seen] = coefficients
+    direct, more = weights.reshape(2, WIDTH)
+    both = np.stack([direct, direct + more])  # in documents and tool results the same words weigh more
+    words, pairs, concepts = np.split(both, (SIZE, SIZE + neighbours.SIZE), axis=1)
+    step = max(np.abs(words).max(), np.abs(pairs).max()) / 127
     arrays: dict[str, npt.NDArray[Any]] = {
         "words": np.round(words / step).astype(np.int8),
+        "neighbours": np.round(pairs / step).astype(np.int8),
+        "concepts": (concepts * CONCEPT / step).astype(np.float32),
         "step": np.array(step, dtype=np.float32),
-        "concepts": np.stack([concepts[:size], concepts[:size] + concepts[size:]]).astype(np.float16),
         "bias": (bias - limits).astype(np.float32),
-        "first": np.array(FIRST, dtype=np.float32),
-        "scale": np.array(1.0, dtype=np.float32),
-        "lexicons": np.array(trainer.features.digest),
+        "lexicons": np.array(CONCEPTS.attack_digest),
     }
     return arrays, trainer, held_out - limits[trainer.context]

@@ -103,7 +103,7 @@ class Trainer:
         self.own = np.char.startswith(self.source, f"{subject}_")
         """Texts written for this subject: its hardest."""
         self.reader = WordReader(LEXICONS)
-        self.ideas = len(self.reader.names)
+        self.ideas = len(self.reader.concepts.ideas)
         self._read()
 
     def _read(self) -> None:
@@ -114,10 +114,10 @@ class Trainer:
         above = np.triu(np.ones((self.ideas, self.ideas), dtype=bool), 1)
         for index, row in enumerate(self.rows):
             words = self.reader.read(row.text)
-            for window, (bits, share) in enumerate(zip(words.ideas, words.shares, strict=True)):
+            for window, (bits, share) in enumerate(zip(words.meanings, words.shares, strict=True)):
                 places = [words.store.features[one] for block in words.blocks[window : window + 2] for one in block]
                 held = np.zeros(self.ideas, dtype=bool)
-                held[numbers(bits)] = True
+                held[numbers(bits & ((1 << self.ideas) - 1))] = True
                 ideas = np.flatnonzero(held)
                 pairs = np.flatnonzero(np.outer(held, held) & above)
                 columns += [place for place, _ in places] + [SIZE + ideas, SIZE + self.ideas + pairs]
@@ -189,7 +189,7 @@ class Trainer:
             "ideas": weights[SIZE : SIZE + self.ideas].astype(np.float16),
             "pairs": weights[SIZE + self.ideas :].reshape(self.ideas, self.ideas).astype(np.float16),
             "bias": np.array(bias, dtype=np.float32),
-            "lexicons": np.array(self.reader.digest),
+            "lexicons": np.array(self.reader.concepts.idea_digest),
         }
 
 

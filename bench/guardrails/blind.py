@@ -2,7 +2,7 @@
 
 ``python bench/guardrails/blind.py [--folder DIR] [--only PREFIX] [--show]``; needs no data besides `blind/`. Files
 ending in ``_a`` have been read since by who mended the detectors, and no weight is trained on them; files ending in
-``_b`` served for nothing but the figure.
+``_b`` and ``_c`` served for nothing but the figure.
 """
 
 import argparse

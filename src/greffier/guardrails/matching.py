@@ -125,7 +125,7 @@ class _Stage:
         signs: Sequence[str] = (),
     ) -> None:
         triggers: dict[tuple[str, bool], list[int]] = {}
-        self._both: list[tuple[frozenset[int], int]] = []
+        self._with: dict[int, list[tuple[int, int]]] = {}  # from a first trigger to second ones, and the patterns
         for index in indexes:
             pattern = patterns[index]
             alone = triggers.setdefault((pattern.trigger or pattern.expression, pattern.ignore_case), [])
@@ -138,7 +138,7 @@ class _Stage:
                 triggers.setdefault(second, [])
                 places = list(triggers)
                 first = (pattern.trigger or pattern.expression, pattern.ignore_case)
-                self._both.append((frozenset({places.index(first), places.index(second)}), index))
+                self._with.setdefault(places.index(first), []).append((places.index(second), index))
         self._alone = list(triggers.values())
         self._first_sign = len(triggers) + len(gates)
         plain = ((gate, False) for gate in gates)
@@ -156,8 +156,9 @@ class _Stage:
             hits = hits[:first]
         known = len(self._alone)
         found = [index for hit in hits if hit < known for index in self._alone[hit]]
-        if self._both:
-            found += [index for needed, index in self._both if needed.issubset(hits)]
+        for hit in hits:
+            if hit in self._with:
+                found += [index for second, index in self._with[hit] if second in hits]
         return found, [hit - known for hit in hits if hit >= known], signs
 
 

@@ -17,7 +17,8 @@ STRETCH = 8_192
 OVERLAP = 1_024
 """Longer ones are read in stretches that overlap, so that every attack of ordinary length lies within one."""
 _CONTEXT = 512  # what detectors look at around a finding, and more
-_GAP = "\n" * 240  # wider than the windows of the models, so that none sees the ends of two stretches
+_GAP = ("\n" * 8 + "xx") * 24
+"""Wider than the windows of the models, in characters and in words, so that none sees the ends of two stretches."""
 
 
 class View:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greffier.guardrails.detectors.learned.concept_gate import squeezed
+from greffier.guardrails.detectors.learned.concepts import squeezed
 from greffier.guardrails.detectors.learned.harm import Disallowed
 from greffier.guardrails.detectors.learned.injection import InjectionModel
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
@@ -17,7 +17,7 @@ from greffier.guardrails.detectors.learned.toxicity import Toxicity
 from greffier.guardrails.ports import Passage, Provenance
 
 INJECTION = InjectionModel()
-MODELS = (Toxicity(), Disallowed())
+MODELS = (INJECTION, Toxicity(), Disallowed())
 NAMES = Names()
 SOURCES: tuple[Provenance, ...] = ("user", "document", "tool_output")
 LEXICON = read_lexicon(*(LEXICONS / f"{name}.txt" for name in ("attack", "harm", "toxic", "tone")))
@@ -43,19 +43,6 @@ def assert_nothing_lost(text: str) -> int:
             assert model.examine(passage) == closely
             found += bool(closely)
     return found
-
-
-def test_the_first_look_passes_attacks_on() -> None:
-    """Words first is no strict bound, so this is a sample: what would be acted on is never lost."""
-    lines = phrases("attacks")
-    found = 0
-    for line in lines[::2]:
-        for source in SOURCES:
-            closely = INJECTION.examine_closely(Passage(line, source))
-            if any(finding.score >= 0.5 for finding in closely):
-                found += 1
-                assert INJECTION.examine(Passage(line, source)) == closely
-    assert found > len(lines) // 4
 
 
 @pytest.mark.parametrize("name", ["attacks", "benign", "harm"])

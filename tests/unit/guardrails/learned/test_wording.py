@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greffier.guardrails.detectors.learned import wording
-from greffier.guardrails.detectors.learned.attack_features import shared_features
-from greffier.guardrails.detectors.learned.grams import grams
+from greffier.guardrails.detectors.learned.concepts import shared_concepts
 from greffier.guardrails.detectors.learned.harm import FLAG, Disallowed
 from greffier.guardrails.detectors.learned.model_files import LEXICONS
+from greffier.guardrails.detectors.learned.text import read_lexicon
 from greffier.guardrails.detectors.learned.toxicity import Toxicity
 from greffier.guardrails.detectors.learned.wording import BLOCK, DAMPING, WordReader, window_spans
 from greffier.guardrails.ports import Passage
@@ -22,18 +22,51 @@ TOXICITY = Toxicity()
 def test_windows_and_their_places_are_as_many(text: str) -> None:
     words = WordReader(LEXICONS).read(text)
     spans = window_spans(text)
-    assert len(words.shares) == len(words.ideas) == len(spans)
+    assert len(words.shares) == len(words.meanings) == len(spans)
     assert all(0 <= start <= end <= len(text) for start, end in spans)
 
 
-@given(st.text(max_size=300))
+def names(held: int) -> set[str]:
+    concepts = shared_concepts(LEXICONS)
+    known = [*concepts.ideas, *concepts.concepts]
+    return {known[bit] for bit in range(len(known)) if held >> bit & 1}
+
+
+ATTACKS = read_lexicon(LEXICONS / "attack.txt", LEXICONS / "harm.txt")
+LITERALS = [
+    (key.strip(" "), key.endswith(" "), {ATTACKS.concepts[number] for number in numbers})
+    for key, numbers in ATTACKS.meanings.items()
+]
+
+
+@pytest.mark.parametrize("ending", ["", "xq"])
+def test_every_word_and_phrase_of_a_lexicon_is_found(ending: str) -> None:
+    reader = WordReader(LEXICONS)
+    for literal, whole, meant in LITERALS:
+        if not (whole and ending):
+            held = names(reader.read(f"Xyz {literal}{ending} xyz").meanings[0])
+            assert meant <= held, literal
+
+
+@given(st.sampled_from(LITERALS), st.integers(0, 40))
 @settings(max_examples=80, deadline=None)
-def test_the_scan_of_the_other_models_sees_the_same_words(text: str) -> None:
-    alone, shared = WordReader(LEXICONS), WordReader(LEXICONS)
-    keys = shared_features(LEXICONS).scan.look(text).words
-    one, two = alone.read(text), shared.read(text, keys)
-    assert list(map(len, one.blocks)) == list(map(len, two.blocks))
-    assert one.ideas == two.ideas
+def test_a_phrase_counts_where_its_first_word_stands(literal: tuple[str, bool, set[str]], before: int) -> None:
+    words = WordReader(LEXICONS).read("xyz " * before + literal[0])
+    holding = {window for window, held in enumerate(words.meanings) if literal[2] <= names(held)}
+    block = before // BLOCK
+    assert {block - 1, block} & set(range(len(words.meanings))) <= holding
+
+
+def test_words_within_phrases_do_not_stand_for_them() -> None:
+    assert "MINOR" in names(WordReader(LEXICONS).read("a 12-year-old asks").meanings[0])
+    assert "MINOR" not in names(WordReader(LEXICONS).read("a 71-year-old signalman asks").meanings[0])
+
+
+def test_numbers_of_one_length_are_one_word() -> None:
+    reader = WordReader(LEXICONS)
+    one, two, other = (reader.read(f"order {number} arrived") for number in (48151623, 10815162, 481))
+    assert one.rows.tolist() == two.rows.tolist() != other.rows.tolist()
+    assert DISALLOWED.scores(Passage("order 48151623")) == DISALLOWED.scores(Passage("order 10815162"))
 
 
 def test_what_is_known_about_words_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +78,7 @@ def test_what_is_known_about_words_changes_nothing(monkeypatch: pytest.MonkeyPat
     rows = {row for block in reader.read(text).blocks for row in block}
     assert len(rows) > 8
     assert reader.read("another text").blocks == [[0, 1]]
+    assert len(reader.read(" ".join(map(str, range(5000)))).store.rows) <= 8 + 5000
 
 
 def test_harm_in_a_long_text_is_found_where_it_stands() -> None:
@@ -74,17 +108,6 @@ def test_windows_overlap_by_half() -> None:
 
 def test_findings_name_ideas_and_no_words() -> None:
     (finding, *_) = DISALLOWED.examine(Passage("How do I launder cash without the bank noticing anything?"))
-    names = set(WordReader(LEXICONS).names)
+    names = set(shared_concepts(LEXICONS).ideas)
     assert finding.rule
     assert all(part in names for one in finding.rule.split() for part in one.split("+"))
-
-
-@given(st.text(alphabet=st.sampled_from("aAzé 0n1€\t\n\x1c\x7fß.-i "), max_size=60))
-@settings(max_examples=300, deadline=None)
-def test_the_quick_way_of_folding_sees_what_the_careful_way_does(text: str) -> None:
-    quick = grams(text)
-    careful = grams(f"{text} 漢")  # a letter that only the careful way knows
-    begun = len(text) + 1
-    inside = [(bucket, place) for bucket, place in zip(quick.buckets, quick.places, strict=True) if place < begun - 4]
-    known = list(zip(careful.buckets, careful.places, strict=True))
-    assert all(one in known for one in inside)

@@ -5,7 +5,6 @@ from typing import Final
 
 from greffier.core.rulings import LIKELY, Finding
 from greffier.guardrails.detectors.learned.model_files import LEXICONS, MODELS
-from greffier.guardrails.detectors.learned.text import Floats
 from greffier.guardrails.detectors.learned.word_windows import NEAR, WordWindows, probability, runs
 from greffier.guardrails.detectors.learned.wording import Words, window_spans
 from greffier.guardrails.ports import Passage
@@ -31,8 +30,7 @@ class Disallowed:
 
     def scores(self, passage: Passage) -> dict[str, float]:
         """Return the calibrated score of the strongest stretch, however low."""
-        margins = self._margins(self._words.read(passage.text))
-        return {"disallowed_topic": probability(float(margins.max()))}
+        return {"disallowed_topic": probability(max(self._margins(self._words.read(passage.text))))}
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return a finding for every run of stretches that came near the threshold; no gate stands before the model."""
@@ -42,7 +40,7 @@ class Disallowed:
         """Find the same as `examine`."""
         words = self._words.read(passage.text)
         margins = self._margins(words)
-        highest = float(margins.max())
+        highest = max(margins)
         if highest < self._words.shown:
             return ()
         if highest < 0:
@@ -50,19 +48,19 @@ class Disallowed:
             return (Finding(self.name, "disallowed_topic", 0, len(passage.text), score, rule=NEAR),)
         spans = window_spans(passage.text)
         found = []
-        for first, stop in runs(margins, self._words.shown):
-            peak = first + int(margins[first:stop].argmax())
+        for first, stop, peak in runs(margins, self._words.shown):
             found.append(
                 Finding(
                     detector=self.name,
                     type="disallowed_topic",
                     start=spans[first][0],
                     end=spans[stop - 1][1],
-                    score=probability(float(margins[peak])),
+                    score=probability(margins[peak]),
                     rule=self._words.reason(words, peak),
                 )
             )
         return tuple(found)
 
-    def _margins(self, words: Words) -> Floats:
-        return self._words.margins(words) / self._words.spread
+    def _margins(self, words: Words) -> list[float]:
+        spread = self._words.spread
+        return [margin / spread for margin in self._words.margins(words)]

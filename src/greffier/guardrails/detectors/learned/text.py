@@ -7,11 +7,9 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
-import ahocorasick
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 _TABLE_SIZE: Final = 0x3000
 _SPACE: Final = 32
+_SPELLED: Final = 2
+"""More single letters in a row than these are a word set apart."""
 
 
 def _fold_code(code: int) -> int:
@@ -136,42 +136,16 @@ class Lexicon:
                 for entry in entries:
                     meanings.setdefault(lexicon_key(entry), set()).add(number)
         self.meanings: Mapping[str, AbstractSet[int]] = meanings
-        self._automaton = ahocorasick.Automaton(ahocorasick.STORE_INTS)
-        rows: list[tuple[int, ...]] = []
-        numbers: dict[tuple[int, ...], int] = {}
-        lengths: list[int] = []
-        kinds: list[int] = []
-        for key in sorted(meanings):
-            kind = tuple(sorted(meanings[key]))
-            if kind not in numbers:
-                numbers[kind] = len(rows)
-                rows.append(kind)
-            self._automaton.add_word(key, len(lengths))
-            lengths.append(len(key))
-            kinds.append(numbers[kind])
-        self._automaton.make_automaton()
-        self._lengths = np.array(lengths, dtype=np.int64)
-        width = max(len(row) for row in rows)
-        table = np.full((len(rows), width), -1, dtype=np.int64)
-        for index, row in enumerate(rows):
-            table[index, : len(row)] = row
-        self._meanings = table[np.array(kinds, dtype=np.int64)]
-
-    def find(self, squeezed: str) -> tuple[Ints, Ints, Ints]:
-        """Return (concept, start, end) of every match in a squeezed text, ordered by end; offsets into ``squeezed``."""
-        hits = np.fromiter(chain.from_iterable(self._automaton.iter(squeezed)), dtype=np.int64).reshape(-1, 2)
-        meanings = self._meanings[hits[:, 1]]
-        present = meanings >= 0
-        ends = np.repeat(hits[:, 0] + 1, present.sum(axis=1))
-        starts = ends - np.repeat(self._lengths[hits[:, 1]], present.sum(axis=1))
-        return meanings[present], starts, ends
 
 
 def lexicon_key(entry: str) -> str:
-    """Return what the automaton matches: a leading space, and a trailing one unless the entry is a prefix."""
+    """Return what is looked for: a leading space, and a trailing one unless the entry is a prefix."""
     if entry == "@":
         return entry
     words = " ".join(entry.rstrip("*").translate(_FOLDING).split())
+    # "n00b" and "t a t on" are read in texts as "noob" and "tat on".
+    if not words.replace(" ", "").isalpha() or [len(word) for word in words.split()].count(1) > _SPELLED:
+        words = squeeze(unleet(fold_codes(code_points(words))))[0].strip(" ")
     return f" {words}" if entry.endswith("*") else f" {words} "
 
 
@@ -213,7 +187,6 @@ class Markers:
         self.digest = hashlib.sha256(data).hexdigest()
         concepts: list[str] = []
         literals: list[list[str]] = []
-        self._automaton = ahocorasick.Automaton(ahocorasick.STORE_INTS)
         for line in data.decode("utf-8").splitlines():
             if not line or line.startswith("# Literal"):
                 continue
@@ -222,12 +195,5 @@ class Markers:
                 literals.append([])
             else:
                 literals[-1].append(line.replace("\\n", "\n"))
-                self._automaton.add_word(literals[-1][-1], len(concepts) - 1)
-        self._automaton.make_automaton()
         self.concepts = tuple(concepts)
         self.literals = tuple(map(tuple, literals))
-
-    def find(self, lowered: str) -> tuple[Ints, Ints]:
-        """Return (concept, end) of every literal, ordered by end."""
-        hits = np.fromiter(chain.from_iterable(self._automaton.iter(lowered)), dtype=np.int64).reshape(-1, 2)
-        return hits[:, 1], hits[:, 0] + 1

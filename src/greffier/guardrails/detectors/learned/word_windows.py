@@ -1,13 +1,14 @@
 """A word model from its file, and what the detectors built on it share."""
 
+from collections.abc import Iterator
+from itertools import groupby
+from math import exp
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from greffier.guardrails.detectors.learned.attack_features import shared_features
 from greffier.guardrails.detectors.learned.model_files import insist_on, load_model
-from greffier.guardrails.detectors.learned.text import Floats
 from greffier.guardrails.detectors.learned.wording import WordModel, Words, shared_words
 
 NEAR: Final = "near"
@@ -25,12 +26,12 @@ class WordWindows:
     def __init__(self, name: str, models: Path, lexicons: Path) -> None:
         arrays, self.digest = load_model(name, models)
         self._reader = shared_words(lexicons)
-        self._scan = shared_features(lexicons).scan
-        insist_on(str(arrays["lexicons"]), self._reader.digest, name)
+        concepts = self._reader.concepts
+        insist_on(str(arrays["lexicons"]), concepts.idea_digest, name)
         self.shown = float(arrays["shown"])
         self.spread = float(arrays["spread"])
         self._model = WordModel(
-            self._reader,
+            concepts.ideas,
             arrays["words"].astype(np.float64),
             arrays["ideas"].astype(np.float64),
             arrays["pairs"].astype(np.float64),
@@ -38,11 +39,11 @@ class WordWindows:
         )
 
     def read(self, text: str) -> Words:
-        """Return the words of a text; almost all of it is work that other models' scan has done."""
-        return self._reader.read(text, self._scan.look(text).words)
+        """Return the words of a text; almost free where another model has read it."""
+        return self._reader.read(text)
 
-    def margins(self, words: Words) -> Floats:
-        """Return the margin of each window."""
+    def margins(self, words: Words) -> list[float]:
+        """Return the margin of each window, before it is calibrated."""
         return self._model.margins(words)
 
     def reason(self, words: Words, window: int) -> str:
@@ -50,12 +51,22 @@ class WordWindows:
         return self._model.reason(words, window)
 
 
-def runs(margins: Floats, least: float) -> list[tuple[int, int]]:
-    """Return (first, one past the last) of each run of windows that reach a margin."""
-    hot = np.concatenate(([0], (margins >= least).astype(np.int8), [0]))
-    return [(int(first), int(stop)) for first, stop in np.flatnonzero(np.diff(hot)).reshape(-1, 2)]
+class Run(NamedTuple):
+    """Windows in a row that reach a margin: the first, one past the last, and the strongest."""
+
+    first: int
+    stop: int
+    peak: int
+
+
+def runs(margins: list[float], least: float) -> Iterator[Run]:
+    """Yield each run of windows that reach a margin."""
+    for hot, group in groupby(enumerate(margins), key=lambda one: one[1] >= least):
+        if hot:
+            run = list(group)
+            yield Run(run[0][0], run[-1][0] + 1, max(run, key=lambda one: one[1])[0])
 
 
 def probability(margin: float) -> float:
     """Return the score of a margin; 0.5 at the threshold."""
-    return float(1 / (1 + np.exp(-min(max(margin, -30.0), 30.0))))
+    return 1 / (1 + exp(-min(max(margin, -30.0), 30.0)))

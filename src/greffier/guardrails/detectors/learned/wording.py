@@ -10,7 +10,6 @@ What was worked out about a word is kept under its hash (no word of a caller is 
 per word. Cost is linear in the length of the text.
 """
 
-import hashlib
 from functools import lru_cache, reduce
 from itertools import pairwise, repeat
 from operator import or_
@@ -20,24 +19,23 @@ from zlib import crc32
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from greffier.guardrails.detectors.learned.concept_gate import squeezed
+from greffier.guardrails.detectors.learned.concepts import BEGINS, CONTINUES, shared_concepts, words_of
 from greffier.guardrails.detectors.learned.text import (
     Floats,
     Ints,
     code_points,
     fold_codes,
-    lexicon_key,
-    read_sections,
     squeeze,
     unleet,
 )
 
+BLOCK: Final = 12
+"""Words of a block; a window has two."""
 BITS: Final = 17
 SIZE: Final = 1 << BITS
 """Places of the table of words and letters."""
-BLOCK: Final = 12
-"""Words of a block; a window has two."""
 DAMPING: Final = 8.0
 """Added to the number of words before the root is taken, so that a single word says little."""
 IDEA: Final = 0.5
@@ -50,13 +48,10 @@ _GRAMS: Final = (3, 4)
 _MASK: Final = SIZE - 1
 _KEPT: Final = 1 << 14
 """Words that are kept; then the store begins anew."""
-_STEM: Final = 4
-"""Least letters of an idea's word outside `intents.txt`: shorter ones mean something else in another language."""
-_OWN: Final = "intents.txt"
-_FILES: Final = ("toxic.txt", "tone.txt", "harm.txt", _OWN)
+_STEM_LETTERS: Final = 5
+_SHORT: Final = 3
+"""Numbers up to this length are looked up as they are; longer ones hardly come twice."""
 _SPACE: Final = 32
-_VOTE: Final = "LANG"
-"""Says which language a text is in, nothing else."""
 
 
 def word_features(word: str) -> tuple[Ints, Floats]:
@@ -72,47 +67,23 @@ def word_features(word: str) -> tuple[Ints, Floats]:
     return np.array(list(places), dtype=np.int64), np.array(list(places.values()))
 
 
-class Ideas:
-    """Which ideas a word stands for, in any of the languages: single words and stems of the lexicons."""
+class Store:
+    """What was worked out about words; rows are only added.
 
-    def __init__(self, lexicons: Path) -> None:
-        numbers: dict[str, int] = {}
-        self._whole: dict[str, set[int]] = {}
-        self._stems: dict[str, set[int]] = {}
-        digest = hashlib.sha256()
-        for name in _FILES:
-            digest.update((lexicons / name).read_bytes())
-            for concept, languages in read_sections(lexicons / name).items():
-                if concept != _VOTE:
-                    number = numbers.setdefault(concept, len(numbers))
-                    for entries in languages.values():
-                        self._add(entries, number, 1 if name == _OWN else _STEM)
-        self.digest = digest.hexdigest()
-        self.names: tuple[str, ...] = tuple(numbers)
+    Attributes:
+        rows: Row of each word, by its hash.
+        features: Places and counts of each word.
+        meanings: What each word means alone (bits of `Concepts`).
+        in_phrases: Where each word may stand in a phrase.
+        stems: Hash of how each word begins, for those that look at neighbours.
+    """
 
-    def _add(self, entries: tuple[str, ...], number: int, least: int) -> None:
-        for entry in entries:
-            key = lexicon_key(entry)
-            word = key.strip(" ")
-            if " " not in word and len(word) >= least:
-                (self._whole if key.endswith(" ") else self._stems).setdefault(word, set()).add(number)
-
-    def of(self, word: str) -> set[int]:
-        """Return the numbers of a word's ideas."""
-        found = set(self._whole.get(word, ()))
-        for end in range(1, len(word) + 1):
-            found |= self._stems.get(word[:end], set())
-        return found
-
-
-class _Store:
-    """What was worked out about words; rows are only added."""
-
-    def __init__(self) -> None:
+    def __init__(self, room: int = _KEPT) -> None:
         self.rows: dict[int, int] = {}
         self.features: list[tuple[Ints, Floats]] = []
-        self.ideas: list[int] = []
-        """Which ideas each word stands for, as bits."""
+        self.meanings: list[int] = []
+        self.in_phrases: npt.NDArray[np.uint8] = np.zeros(room, dtype=np.uint8)
+        self.stems: npt.NDArray[np.uint32] = np.zeros(room, dtype=np.uint32)
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -120,107 +91,134 @@ class Words(msgspec.Struct, frozen=True):
 
     Attributes:
         store: Where they were looked up.
-        blocks: Rows of the words of each block in the store.
-        ideas: Which ideas each window holds, as bits.
+        rows: Row of each word in the store.
+        blocks: The same, block by block.
+        meanings: What each window holds (bits of `Concepts`).
         shares: What a word of each window counts.
     """
 
-    store: _Store
+    store: Store
+    rows: Ints
     blocks: list[list[int]]
-    ideas: list[int]
+    meanings: list[int]
     shares: list[float]
 
 
 class WordReader:
-    """Splits texts into words and windows; keeps the last answer (numbers only), because two models ask."""
+    """Splits texts into words and windows; keeps the last answer (numbers only), because several models ask."""
 
     def __init__(self, lexicons: Path) -> None:
-        self._ideas = Ideas(lexicons)
-        self.digest = self._ideas.digest
-        self.names = self._ideas.names
-        self._store = _Store()
+        self.concepts = shared_concepts(lexicons)
+        self._store = Store()
         self._last: tuple[int, int, Words] | None = None
 
-    def read(self, text: str, keys: list[int] | None = None) -> Words:
-        """Return the words of a text.
-
-        Args:
-            text: The text.
-            keys: The hash of each word, where a `ConceptScan` has worked them out already.
-        """
+    def read(self, text: str) -> Words:
+        """Return the words of a text. Cost is linear in its length."""
         last, key = self._last, hash(text)
         if last is not None and last[0] == key and last[1] == len(text):
             return last[2]
-        words = self._read(text, list(map(hash, squeezed(text).split())) if keys is None else keys)
+        words = self._read(text)
         self._last = (key, len(text), words)
         return words
 
-    def _read(self, text: str, keys: list[int]) -> Words:
-        store = self._store
-        found = list(map(store.rows.get, keys, repeat(-1)))
-        if -1 in found:
-            words = squeezed(text).split()
-            fresh = len(set(words))
-            if len(store.features) + fresh > _KEPT:
-                store = _Store()
-                if fresh <= _KEPT:  # otherwise the text gets a store of its own
-                    self._store = store
-                found = [-1] * len(words)
-            found = [self._row(store, word) if row < 0 else row for row, word in zip(found, words, strict=True)]
-        blocks = [found[start : start + BLOCK] for start in range(0, len(found), BLOCK)] or [[]]
-        ideas = [reduce(or_, map(store.ideas.__getitem__, block), 0) for block in blocks]
+    def _read(self, text: str) -> Words:
+        words = words_of(text)
+        rows = list(map(self._store.rows.get, map(hash, words), repeat(-1)))
+        store = self._learn(words, rows) if -1 in rows else self._store
+        starts = range(0, len(rows), BLOCK)
+        blocks = [rows[start : start + BLOCK] for start in starts] or [[]]
+        marks = self.concepts.of_marks(text)
+        meanings = [reduce(or_, map(store.meanings.__getitem__, block), marks) for block in blocks]
+        index = np.array(rows, dtype=np.int64)
+        places = store.in_phrases.take(index)
+        for place in np.flatnonzero(places[:-1] & BEGINS & (places[1:] // CONTINUES)).tolist():
+            meanings[place // BLOCK] |= self.concepts.of_phrases(words, place)
         counts = list(map(len, blocks))
         if len(blocks) > 1:
-            ideas = [first | second for first, second in pairwise(ideas)]
+            meanings = [first | second for first, second in pairwise(meanings)]
             counts = [first + second for first, second in pairwise(counts)]
-        return Words(store, blocks, ideas, [(count + DAMPING) ** -0.5 for count in counts])
+        return Words(store, index, blocks, meanings, [(count + DAMPING) ** -0.5 for count in counts])
 
-    def _row(self, store: _Store, word: str) -> int:
-        key = hash(word)
-        row = store.rows.get(key)
+    def _learn(self, words: list[str], rows: list[int]) -> Store:
+        """Work out what is not known yet, and complete the rows."""
+        store, fresh = self._store, len(set(words))
+        if len(store.rows) + fresh > _KEPT:
+            store = Store(max(fresh, _KEPT))
+            if fresh <= _KEPT:  # otherwise the text gets a store of its own
+                self._store = store
+            rows[:] = [-1] * len(words)
+        rows[:] = [self._row(store, word) if row < 0 else row for row, word in zip(rows, words, strict=True)]
+        return store
+
+    def _row(self, store: Store, word: str) -> int:
+        plain = self.concepts.plain(word)
+        row = store.rows.get(hash(plain))
         if row is None:
             row = len(store.features)
-            store.ideas.append(reduce(or_, (1 << idea for idea in self._ideas.of(word[:_LONGEST])), 0))
-            store.features.append(word_features(word))
-            store.rows[key] = row
+            store.meanings.append(self.concepts.of(plain))
+            store.features.append(word_features(plain))
+            store.in_phrases[row] = self.concepts.place_in_phrases(plain)
+            store.stems[row] = crc32(plain[:_STEM_LETTERS].encode(), 2)
+            store.rows[hash(plain)] = row
+        if len(word) <= _SHORT:
+            store.rows[hash(word)] = row
         return row
+
+
+class WordSums:
+    """What the words of each window weigh in one table, each worked out once."""
+
+    def __init__(self, weights: npt.NDArray[np.floating | np.integer]) -> None:
+        self._weights = weights.astype(np.float64)
+        self._store: Store | None = None
+        self._sums: list[float] = []
+
+    def of(self, words: Words) -> list[float]:
+        """Return the sum of the words of each window."""
+        value = self._values(words.store).__getitem__
+        sums = [sum(map(value, block)) for block in words.blocks]
+        return [first + second for first, second in pairwise(sums)] if len(sums) > 1 else sums
+
+    def _values(self, store: Store) -> list[float]:
+        """Return the sum of each word in a store."""
+        if store is not self._store:
+            self._store, self._sums = store, []
+        known, count = len(self._sums), len(store.features)
+        if known < count:
+            self._sums += [float(self._weights[places] @ shares) for places, shares in store.features[known:count]]
+        return self._sums
 
 
 class WordModel:
     """One linear model over the windows of a text.
 
     Args:
-        reader: Splits the texts.
+        names: Of the ideas.
         words: Weight of each place.
         ideas: Weight of each idea.
         pairs: Weight of each pair of ideas (square; the half above the diagonal).
         bias: Added to every window.
     """
 
-    def __init__(self, reader: WordReader, words: Floats, ideas: Floats, pairs: Floats, bias: float) -> None:
-        self._reader = reader
-        self._words = words
+    def __init__(self, names: tuple[str, ...], words: Floats, ideas: Floats, pairs: Floats, bias: float) -> None:
+        self._names = names
+        self._words = WordSums(words)
+        self._mask = (1 << len(ideas)) - 1
         self._ideas: list[float] = (ideas * IDEA).tolist()
         self._pairs: list[list[float]] = (np.triu(pairs, 1) * PAIR).tolist()
         self._bias = bias
-        self._store: _Store | None = None
-        self._sums: list[float] = []
         self._worth: dict[int, float] = {}
 
-    def margins(self, words: Words) -> Floats:
-        """Return the margin of each window."""
-        value = self._values(words.store).__getitem__
-        sums = [sum(map(value, block)) for block in words.blocks]
-        if len(sums) > 1:
-            sums = [first + second for first, second in pairwise(sums)]
-        worth = map(self._worth_of, words.ideas)
-        return np.array(
-            [total * share + held + self._bias for total, share, held in zip(sums, words.shares, worth, strict=True)]
-        )
+    def margins(self, words: Words) -> list[float]:
+        """Return the margin of each window. Most texts have few, for which arrays cost more than they save."""
+        return [
+            total * share + self._worth_of(held & self._mask) + self._bias
+            for total, share, held in zip(self._words.of(words), words.shares, words.meanings, strict=True)
+        ]
 
     def reason(self, words: Words, window: int) -> str:
         """Return the ideas that weighed most; words are not named, for they are the caller's."""
-        held, names = numbers(words.ideas[window]), self._reader.names
+        held, names = numbers(words.meanings[window] & self._mask), self._names
         weighed = [(self._ideas[one], names[one]) for one in held]
         weighed += [
             (self._pairs[one][two], f"{names[one]}+{names[two]}")
@@ -241,15 +239,6 @@ class WordModel:
                 self._worth.clear()
             self._worth[ideas] = worth
         return worth
-
-    def _values(self, store: _Store) -> list[float]:
-        """Return the sum of each word in a store."""
-        if store is not self._store:
-            self._store, self._sums = store, []
-        known, count = len(self._sums), len(store.features)
-        if known < count:
-            self._sums += [float(self._words[places] @ shares) for places, shares in store.features[known:count]]
-        return self._sums
 
 
 def numbers(bits: int) -> list[int]:
