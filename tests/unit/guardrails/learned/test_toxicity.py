@@ -85,7 +85,11 @@ def test_disguised_words_raise_the_score(text: str) -> None:
     ("honest", "toxic", "plain"),
     [
         ("The parcel came late, and nobody answered the phone. ", "All Muslims are disgustnig vemrin.", "All Muslims."),
-        ("Das Paket kam zu spät, und niemand ging ans Telefon. ", "Alle Juden sind wiederlcihes Ungeziefer.", "Alle Juden feiern morgen."),
+        (
+            "Das Paket kam zu spät, und niemand ging ans Telefon. ",
+            "Alle Juden sind wiederlcihes Ungeziefer.",
+            "Alle Juden feiern morgen.",
+        ),
     ],
 )
 def test_misspelt_contempt_for_a_group_is_found_in_long_texts_too(honest: str, toxic: str, plain: str) -> None:
