@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - sentences for the report stand on one line
 """Texts written by people and models that had seen neither the detectors nor the corpora, through the built-in screens.
 
 ``python bench/guardrails/blind.py [--folder DIR] [--only PREFIX] [--show]``; needs no data besides `blind/`. Files
@@ -39,11 +40,22 @@ TYPES = {
 }
 NUMBERS = {"NATIONAL_ID": "NATIONAL_OR_TAX_ID", "TAX_ID": "NATIONAL_OR_TAX_ID"}
 """In half of Europe one number is both, and authors call it by either name."""
+ABOUT = """Eight authors (language models, each on its own) who had seen neither the detectors nor the corpora wrote test sets; a label is one
+author's. Whoever mended the detectors read the misses of the files `_a`; **no text of the files `_b` and `_c` was seen by anybody who worked on
+them** (their figures were), so these rows are the honest ones. No weight is trained on any. Before anything was mended after them, on `_b`:
+injection AUC 0.68 and 0.24 recall at 1 %, toxicity 0.77 and 0.57 at 5 %, disallowed 0.60 and 0.17, persons 0.50, addresses 0.71, health 0.39, dates of birth 0.56,
+plates 0.63, 10 % of clean texts flagged. One of 177 harmless rows is 0.6 %: recall at 1 % hangs on single rows, so all unseen rows are also given together.
+
+"""
 RATES = {"injection": 0.01, "toxicity": 0.05, "disallowed": 0.05}
 
 
-def classified(path: Path, subject: str, *, show: bool) -> list[list[object]]:
-    """Rows on texts that are to be found or not as a whole."""
+Scored = list[tuple[int, float]]
+"""Label and score of each text."""
+
+
+def classified(path: Path, subject: str, unseen: Scored, *, show: bool) -> list[list[object]]:
+    """Rows on texts that are to be found or not as a whole; scores of an unseen set are added to ``unseen``."""
     trials = Trials(Checker(Guard({"default": default_screen()})))
     types = TYPES[subject]
     rows = list(authored(path.stem, path.parent))
@@ -56,6 +68,8 @@ def classified(path: Path, subject: str, *, show: bool) -> list[list[object]]:
         if show and stopped[-1] != bool(row.label):
             print(f"{path.stem} {row.lang} {row.label} {row.kind} {score[-1]:.2f} {row.text!r}")
     label, scores = np.array([row.label for row in rows]), np.array(score)
+    if not path.stem.endswith("_a"):
+        unseen += zip(label.tolist(), score, strict=True)
     recall, _ = recall_at(label, scores, RATES[subject])
     lines: list[list[object]] = [
         [path.stem, "AUC", len(rows), auc(label, scores)],
@@ -137,14 +151,24 @@ def leaks(path: Path, *, show: bool) -> list[list[object]]:
 def blind(folder: Path = FOLDER, *, only: str = "", show: bool = False) -> str:
     """The section of the report."""
     rows: list[list[object]] = []
+    unseen: dict[str, Scored] = defaultdict(list)
     for path in sorted(folder.glob(f"{only}*.txt")):
         subject = path.stem.split("_")[0]
         if subject in TYPES:
-            rows += classified(path, subject, show=show)
+            rows += classified(path, subject, unseen[subject], show=show)
         else:
             rows += {"pii": entities, "secrets": entities, "leak": leaks}[subject](path, show=show)
+    for subject, scored in unseen.items():
+        if not scored:
+            continue
+        label, scores = (np.array(part) for part in zip(*scored, strict=True))
+        recall, _ = recall_at(label, scores, RATES[subject])
+        rows.append([f"{subject}, all unseen", "AUC", len(label), auc(label, scores)])
+        rows.append(
+            [f"{subject}, all unseen", f"recall at {RATES[subject]:.0%} false positives", int(label.sum()), recall]
+        )
     head = "### Texts written blind, built-in screens\n\n"
-    return head + table(["file", "measure", "n", "value"], rows)
+    return head + ABOUT + table(["file", "measure", "n", "value"], rows)
 
 
 if __name__ == "__main__":

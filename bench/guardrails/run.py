@@ -27,6 +27,7 @@ import train_injection  # noqa: E402
 import train_names  # noqa: E402
 import train_toxicity  # noqa: E402
 import wordings  # noqa: E402
+from blind import blind  # noqa: E402
 from languages import languages  # noqa: E402
 from leaks import leaks  # noqa: E402
 from measure import auc, interval, recall_at, table  # noqa: E402
@@ -380,6 +381,7 @@ def presidio(data: Path, interpreter: str) -> str:
 
 
 SECTIONS = {
+    "blind": lambda _data: blind(),
     "injection": injection,
     "names": names,
     "entities": entities,
