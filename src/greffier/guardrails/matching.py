@@ -111,7 +111,7 @@ class Spans:
         return True
 
 
-_CHUNK = 24  # compile time of an automaton grows faster than its number of patterns
+_CHUNK = 32  # compile time of an automaton grows faster than its number of patterns
 
 
 class _Stage:

@@ -305,8 +305,12 @@ class Identifiers:
             return ()
         return tuple(self._confirmed(passage, text, candidates))
 
+    def _labels_in(self, text: str) -> frozenset[str]:
+        return frozenset(label for _, label in self._labels.iter(fold(text).replace("_", " ")))
+
     def _confirmed(self, passage: Passage, text: Text, candidates: list[int]) -> Iterator[Finding]:
-        labels = {label for _, label in self._labels.iter(fold(passage.text).replace("_", " "))}
+        weak = any(self._needed[index] for index in candidates)
+        labels = self._labels_in(passage.text) if weak else frozenset()
         for index in candidates:
             needed = self._needed[index]
             if needed and needed.isdisjoint(labels):
