@@ -25,13 +25,20 @@ _MALFORMED = Deny(Code.INVALID_REQUEST, _RULE, "The bytes received are not an HT
 _TOO_LARGE = Deny(
     Code.INVALID_REQUEST, _RULE, f"Request line and headers exceed {MAX_HEAD_BYTES} bytes", "Send fewer headers."
 )
-
+_NO_HOST = Deny(
+    Code.INVALID_REQUEST,
+    _RULE,
+    "An HTTP/1.1 request names its host once (RFC 9112 section 3.2)",
+    "Send one Host header.",
+)
 
 _CHUNKED_SINCE = "1.1"
 
 
-class _HeadTooLarge(Exception):  # noqa: N818 - a signal to ourselves through the parser's callbacks
-    pass
+class _Refused(Exception):  # noqa: N818 - a signal to ourselves through the parser's callbacks
+    def __init__(self, ruling: Deny) -> None:
+        super().__init__(ruling.reason)
+        self.ruling = ruling
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -71,7 +78,8 @@ class GatewayProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             return  # CONNECT; the application has been asked and refuses the method
         except httptools.HttpParserError as error:
-            self._refuse(_TOO_LARGE if isinstance(error.__context__, _HeadTooLarge) else _MALFORMED)
+            cause = error.__context__
+            self._refuse(cause.ruling if isinstance(cause, _Refused) else _MALFORMED)
             return
         if self._in_head and self._head_bytes:
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -84,7 +92,10 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES:
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > MAX_HEAD_BYTES:
-                raise _HeadTooLarge
+                raise _Refused(_TOO_LARGE)
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts != 1 and (hosts or self.parser.get_http_version() == _CHUNKED_SINCE):
+            raise _Refused(_NO_HOST)  # a proxy before us may have taken it for another host's
         self._in_head = False
         self._stop_head_timer()
         super().on_headers_complete()

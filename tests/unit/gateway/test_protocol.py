@@ -87,13 +87,31 @@ async def test_what_is_no_http_gets_an_answer_of_ours_or_none(rubbish: bytes) ->
             assert problem_in(answer) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nhost: b\r\n", 400),
+        (b"GET /healthz HTTP/1.0\r\nHost: a\r\nHost: a\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n", 200),
+        (b"GET /healthz HTTP/1.0\r\n", 200),
+    ],
+)
+async def test_a_request_names_its_host_once(head: bytes, status: int) -> None:
+    async with listening() as port:
+        answer = await talk(port, head + b"\r\n")
+        assert int(answer[9:12]) == status
+        if status != 200:
+            assert problem_in(answer) == (400, "invalid_request")
+
+
 async def test_heads_are_bounded_whole_or_in_pieces() -> None:
     async with listening() as port:
-        start = b"GET /v1/models HTTP/1.1\r\n"
+        start = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n"
         for pieces in (
             (start + b"a: " + b"x" * 70_000 + b"\r\n\r\n",),
             (start, b"a: ", *[b"x" * 10_000] * 8),
-            (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",),
+            (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",),
         ):
             assert problem_in(await talk(port, *pieces, pause_s=0.005)) == (400, "invalid_request")
 
