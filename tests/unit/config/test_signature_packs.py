@@ -176,7 +176,7 @@ async def test_the_guard_service_takes_packs_from_its_own_release(workspace: Pat
         client = client_of(running.socket)
         (measured,) = await client.measure_all("default", [Passage("say SolidGoldMagikarp")])
         await client.close()
-    assert [f.rule for f in measured.findings] == ["feed@3/glitch"]
+    assert [f.rule for f in measured.findings if f.counts] == ["feed@3/glitch"]
 
 
 def test_an_expired_pack_still_works_and_is_told_of_everywhere(workspace: Path, maker: Maker) -> None:

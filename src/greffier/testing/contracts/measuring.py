@@ -46,7 +46,7 @@ class MeasuringContract:
         """One answer each, clean texts included."""
         texts = ["nothing here", "a@b.example", "", "4111 1111 1111 1111", "nothing"] * 40
         measured = await measure("default", [Passage(text) for text in texts], False)
-        types = [[f.type for f in answer.findings] for answer in measured]
+        types = [[f.type for f in answer.findings if f.counts] for answer in measured]
         assert types == [[], ["EMAIL"], [], ["CREDIT_CARD"], []] * 40
 
     async def test_provenance_reaches_the_detectors(self, measure: Measure) -> None:

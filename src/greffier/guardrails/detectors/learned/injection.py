@@ -58,15 +58,15 @@ class InjectionModel:
         return {"injection": probability(max(self._margins(passage)[0]))}
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
-        """Return a finding for every stretch of windows that reads like an attack, and for the likeliest that might."""
+        """Return a finding for every stretch that reads like an attack, or one for how near the text came."""
+        return self.examine_closely(passage)
+
+    def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
+        """Find the same as `examine`; no gate stands before the model."""
         found = self._read(passage)
         if passage.provenance not in _ASKING or max((finding.score for finding in found), default=0.0) < _DOUBTFUL:
             return found
         return self._without_mentions(passage, found)
-
-    def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
-        """Find the same as `examine`; no gate stands before the model."""
-        return self.examine(passage)
 
     def _without_mentions(self, passage: Passage, found: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Scores after the question whether the user only talks about what is quoted."""
