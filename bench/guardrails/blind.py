@@ -40,11 +40,14 @@ TYPES = {
 }
 NUMBERS = {"NATIONAL_ID": "NATIONAL_OR_TAX_ID", "TAX_ID": "NATIONAL_OR_TAX_ID"}
 """In half of Europe one number is both, and authors call it by either name."""
-ABOUT = """Eight authors (language models, each on its own) who had seen neither the detectors nor the corpora wrote test sets; a label is one
+ABOUT = """Nine authors (language models, each on its own) who had seen neither the detectors nor the corpora wrote test sets; a label is one
 author's. Whoever mended the detectors read the misses of the files `_a`; **no text of the files `_b` and `_c` was seen by anybody who worked on
 them** (their figures were), so these rows are the honest ones. No weight is trained on any. Before anything was mended after them, on `_b`:
 injection AUC 0.68 and 0.24 recall at 1 %, toxicity 0.77 and 0.57 at 5 %, disallowed 0.60 and 0.17, persons 0.50, addresses 0.71, health 0.39, dates of birth 0.56,
 plates 0.63, 10 % of clean texts flagged. One of 177 harmless rows is 0.6 %: recall at 1 % hangs on single rows, so all unseen rows are also given together.
+`pii_2_a` was measured before it was read: national and tax ids 0.93, phones 0.92, births 0.90, plates 0.81, passports 0.90, persons 0.85 at a precision
+of 0.86, addresses 0.92, health 0.67 at 0.84, e-mail, IBAN and cards 1.00; 17 % of its harmless texts, nearly all look-alikes, were flagged. Then plates beside makes of cars and versions
+of four parts were mended after it.
 
 """
 RATES = {"injection": 0.01, "toxicity": 0.05, "disallowed": 0.05}

@@ -88,7 +88,9 @@ def _ipv4(passage: Passage, start: int, end: int) -> tuple[float, int, int]:
 
 
 def _is_version(text: str, start: int, end: int) -> bool:
-    """Whether the words around speak of software and none of a network: versions may have four parts."""
+    """Whether the words around speak of software and none of a network: versions may have four parts, and an ending."""
+    if names(after(text, end, 8), _PRERELEASE):
+        return True
     around = f"{before(text, start)} {after(text, end, 40)}"
     return names(around, _SOFTWARE) and not names(around, _NETWORK)
 
@@ -110,7 +112,9 @@ _SOFTWARE = (
     "version", "versie", "release", "firmware", "kernel", "build", "upgrade", "update", "aktualisier", "mise a jour",
     "aggiorna", "actualiz", "bijgewerkt", "patch", "rollback", "changelog", "driver", "treiber", "plugin", "installed",
     "installiert", "package", "paket", "library", "app ",
+    "bump", "chart", "commit", "crash", "fix", "hotfix", "bugfix", "testbuild", "nightly", "regression", "semver",
 )  # fmt: skip
+_PRERELEASE = ("-rc", "-beta", "-alpha", "-snapshot", "-dev", "-hotfix", "+build")
 _NETWORK = (
     "ip", "address", "adresse", "direccion", "indirizzo", "adres", "host", "server", "login", "logged", "log in",
     "connect", "connexion", "verbind", "src", "remote", "dns", "gateway", "router", "ping", "http",

@@ -28,6 +28,9 @@ _VEHICLE = (
     "saab",
     "towed", "speeding", "speed camera", "blitzer", "geblitzt", "abgeschleppt", "peage",
     "congestion charge", "anpr", "tuv", "hgv", "suv", "camper", "caravan", "wohnmobil", "hire car",
+    "passat", "megane", "octavia", "fabia", "ibiza", "astra", "tiguan", "qashqai", "yaris", "sprinter",
+    "berlingo", "kangoo", "turismo", "berlina", "limousine", "kombi", "fahrt ", "gefahren", "conducia",
+    "conduisait", "guidava", "reed in", "kfz", 'kz"', "kz:",
     "mietwagen", "leasing", "garage", "werkstatt", "officina", "carrozzeria", "bodywork",
 )  # fmt: skip
 _NOT_PLATES = (
