@@ -18,6 +18,7 @@ from greffier.guardrails.screen import Guard
 from greffier.guardrails.sieve import Direction
 
 LEARNED = ("injection_model", "names", "toxicity", "disallowed")
+GATED = ("names", "toxicity")
 TEXTS = {
     "support, English": "Hello, I ordered a coffee machine three weeks ago and the parcel has still not arrived. The tracking page says that it was handed to the carrier on Monday, but since then nothing has changed. Could you please check with the warehouse whether it was really sent? I would like to have it before the weekend because we have guests. If that is not possible, please tell me how I can get my money back and whether I have to do anything else. ",
     "support, German": "Guten Tag, ich habe vor drei Wochen eine Kaffeemaschine bestellt, und das Paket ist noch immer nicht angekommen. Die Sendungsverfolgung sagt, dass es am Montag an den Zusteller übergeben wurde, aber seitdem hat sich nichts geändert. Könnten Sie bitte im Lager nachfragen, ob es wirklich verschickt wurde? Ich hätte die Maschine gern vor dem Wochenende, weil wir Gäste haben. ",
@@ -50,7 +51,7 @@ def default_screen_latency() -> str:
     without = screen.engine.without(LEARNED)
     ungated = Engine([DETECTORS[name]({}) for name in DEFAULT])
     for detector in ungated.detectors:
-        if detector.name in LEARNED:
+        if detector.name in GATED:
             detector.examine = detector.examine_closely  # type: ignore[attr-defined, method-assign] - what a gate saves
     kinds: list[list[object]] = []
     for kind, text in TEXTS.items():

@@ -113,8 +113,11 @@ _TABLE = 4000
 
 def _aligned(text: str, begin: int, start: int) -> str:
     """The heading above where blanks align the columns: the last one that begins left of the cell, or right above."""
-    top = max(text.rfind("\n\n", max(0, begin - _TABLE), begin) + 2, 0) if "\n\n" in text[:begin] else 0
-    for above in text[max(top, begin - _TABLE) : begin].strip("\n").split("\n", _LEADING)[:_LEADING]:
+    floor = max(0, begin - _TABLE)
+    top = text.rfind("\n\n", floor, begin)
+    if top < 0 < floor:
+        return ""  # too far above
+    for above in text[max(top, floor) : begin].strip("\n").split("\n", _LEADING)[:_LEADING]:
         if "  " in above and not any(char.isdigit() for char in above):
             begins = [at for at in range(len(above)) if above[at] != " " and (at == 0 or above[at - 2 : at] == "  ")]
             last = max((at for at in begins if at <= start - begin + 1), default=-1)

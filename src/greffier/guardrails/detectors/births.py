@@ -1,12 +1,8 @@
 """Dates of birth that no label announces right before them: told as a story, named after, spoken, or in words."""
 
-from collections.abc import Callable
-
-from greffier.guardrails.detectors.papers import BORN_THINGS, EXAMPLES
+from greffier.guardrails.detectors.papers import BORN_THINGS, EXAMPLES, Check
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import after, before, heading, names
-
-Check = Callable[[Passage, int, int], tuple[float, int, int]]
 
 _NOUNS = (
     "dob", "d.o.b", "d o b", "y.o.b", "date of b", "birth d", "birthd", "birth_d", "birthday", "birth", "brith",

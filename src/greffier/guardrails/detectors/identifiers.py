@@ -12,15 +12,13 @@ from stdnum.gb import vat as gb_vat
 
 from greffier.core.rulings import Finding
 from greffier.guardrails.detectors import births, national_ids, papers, phones
+from greffier.guardrails.detectors.papers import Check
 from greffier.guardrails.matching import Pattern, PatternSet, Text
 from greffier.guardrails.packs import read_patterns
 from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import after, before, bounded, fold, heading, names
 
 _LABELLED = 0.95
-
-Check = Callable[[Passage, int, int], tuple[float, int, int]]
-"""From a candidate span to a score and the exact span; score 0 rejects."""
 
 
 def _email(_passage: Passage, start: int, end: int) -> tuple[float, int, int]:

@@ -6,6 +6,7 @@ from greffier.guardrails.ports import Passage
 from greffier.guardrails.words import after, before, bounded, heading, names
 
 Check = Callable[[Passage, int, int], tuple[float, int, int]]
+"""From a candidate span to a score and the exact span; score 0 rejects."""
 
 _VEHICLE = (
     "car ", "cars", "car,", "car.", "car:", "vehicle", "plate", "registration", "reg ", "reg.", "reg:",

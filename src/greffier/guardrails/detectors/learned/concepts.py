@@ -144,6 +144,7 @@ class Concepts:
         self._numbers: set[str] = set()
         for key, bits in self._entries(lexicon, watched):
             self._add(key, bits)
+        self._longest = max(map(len, (*self._stems, *self._idea_stems, *self._second_stems)))
         first = self.concept_shift + len(lexicon.concepts)
         self._marks = [1 << (first + index) for index in range(len(markers.concepts))]
         self._markers = PatternSet(
@@ -158,9 +159,9 @@ class Concepts:
         return word if word.isalpha() or word in self._numbers else word.translate(_ZEROED)
 
     def of(self, word: str) -> int:
-        """Return what a word means alone, and whether phrases begin with it."""
+        """Return what a word means alone. Beyond the longest entry nothing is looked at: a word may be a megabyte."""
         bits = self._whole.get(word, 0) | self._idea_whole.get(word[:IDEA_LETTERS], 0)
-        for end in range(1, len(word) + 1):
+        for end in range(1, min(len(word), self._longest) + 1):
             start = word[:end]
             bits |= self._stems.get(start, 0)
             if end <= IDEA_LETTERS:
@@ -171,7 +172,8 @@ class Concepts:
 
     def place_in_phrases(self, word: str) -> int:
         """Return `BEGINS`, `CONTINUES`, both or neither."""
-        second = word in self._second or any(word[:end] in self._second_stems for end in range(1, len(word) + 1))
+        starts = (word[:end] for end in range(1, min(len(word), self._longest) + 1))
+        second = word in self._second or not self._second_stems.isdisjoint(starts)
         return (BEGINS if word in self._first else 0) | (CONTINUES if second else 0)
 
     def of_phrases(self, words: Sequence[str], place: int) -> int:

@@ -33,11 +33,7 @@ class Disallowed:
         return {"disallowed_topic": probability(max(self._margins(self._words.read(passage.text))))}
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
-        """Return a finding for every run of stretches that came near the threshold; no gate stands before the model."""
-        return self.examine_closely(passage)
-
-    def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
-        """Find the same as `examine`."""
+        """Return a finding for every run of stretches that came near the threshold."""
         words = self._words.read(passage.text)
         margins = self._margins(words)
         highest = max(margins)

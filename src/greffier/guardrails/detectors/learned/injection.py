@@ -59,10 +59,6 @@ class InjectionModel:
 
     def examine(self, passage: Passage) -> tuple[Finding, ...]:
         """Return a finding for every stretch that reads like an attack, or one for how near the text came."""
-        return self.examine_closely(passage)
-
-    def examine_closely(self, passage: Passage) -> tuple[Finding, ...]:
-        """Find the same as `examine`; no gate stands before the model."""
         found = self._read(passage)
         if passage.provenance not in _ASKING or max((finding.score for finding in found), default=0.0) < _DOUBTFUL:
             return found
