@@ -68,7 +68,7 @@ def default_screen_latency() -> str:
         sizes.append(row)
     return (
         "### Default screen, CPU ms per KB: least / p50 / p99\n\n"
-        + table(["1 KB of", "without learned detectors", "learned, ungated", "input", "output"], kinds)
+        + table(["1 KB of", "without learned detectors", "names and tone, ungated", "input", "output"], kinds)
         + "\n### Default screen, input, least CPU ms per KB by size\n\n"
         + table(["text", "1 KB", "8 KB", "64 KB", "512 KB"], sizes)
     )
